@@ -1,0 +1,90 @@
+"""The copy of an image in a store, and the one enum of its states that everything shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from edgesync.domain.image import ImageId
+from edgesync.domain.store import StoreId
+
+
+class CopyState(StrEnum):
+    """State of one image in one store. CLI, API and metrics use these words and no others."""
+
+    ABSENT = "absent"
+    WAITING = "waiting"
+    COPYING = "copying"
+    PRESENT = "present"
+    FAILED = "failed"
+    UNWANTED = "unwanted"
+
+    @property
+    def has_data(self) -> bool:
+        """True where Glance lists the store for the image."""
+        return self in {CopyState.PRESENT, CopyState.UNWANTED}
+
+    @property
+    def sign(self) -> str:
+        """One character for a matrix, so that colour is never the only hint."""
+        return _SIGNS[self]
+
+
+_SIGNS = {
+    CopyState.ABSENT: "·",
+    CopyState.WAITING: "…",
+    CopyState.COPYING: "→",
+    CopyState.PRESENT: "✓",
+    CopyState.FAILED: "✗",
+    CopyState.UNWANTED: "+",
+}
+
+
+class WaitReason(StrEnum):
+    """Why a wanted copy is not being made right now."""
+
+    READY = "ready"  # nothing is in the way: the next free slot is its own
+    NOT_ACTIVE = "not-active"
+    NOT_AT_HUB = "not-at-hub"
+    NO_STORE = "no-such-store"
+    LOCK = "lock"
+    BUDGET = "budget"
+    BACKOFF = "backoff"
+    IN_FLIGHT = "in-flight"  # another copy of the same image goes first
+    UNREACHABLE = "glance-unreachable"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """What is remembered of a copy that failed, until it succeeds."""
+
+    image: ImageId
+    store: StoreId
+    # Failed attempts since the last success.
+    attempts: int
+    error: str
+    remedy: str
+    failed_at: datetime
+    # Not before then; None when trying again would not help.
+    next_try: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far the import into one store has come."""
+
+    image: ImageId
+    store: StoreId
+    bytes_done: int
+    bytes_total: int
+    # Bytes per second over the recent past; 0 until there is something to tell.
+    rate: float
+    since: datetime
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at the present rate; None while unknown."""
+        if self.rate <= 0:
+            return None
+        return max(0, self.bytes_total - self.bytes_done) / self.rate

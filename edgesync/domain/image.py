@@ -1,0 +1,85 @@
+"""An image as Glance shows it, reduced to what decisions need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+from edgesync.domain.store import StoreId
+
+ImageId = NewType("ImageId", str)
+TaskId = NewType("TaskId", str)
+
+
+class Visibility(StrEnum):
+    PUBLIC = "public"
+    PRIVATE = "private"
+    SHARED = "shared"
+    COMMUNITY = "community"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """One image. Sets are shared between equal images, so that 10,000 of them at 100 stores stay small."""
+
+    id: ImageId
+    name: str
+    # Glance's word: `active` is the only one that can be copied.
+    status: str
+    visibility: str
+    owner: str
+    hidden: bool
+    disk_format: str
+    # Bytes; None until data has been uploaded.
+    size: int | None
+    tags: frozenset[str]
+    properties: dict[str, str]
+    # Where the data is, by Glance's `stores`.
+    stores: frozenset[StoreId]
+    # `os_glance_importing_to_stores`: not yet written by the running (or the last, broken) import.
+    importing_to: frozenset[StoreId]
+    # `os_glance_failed_import`: failed in the running or the last import.
+    failed: frozenset[StoreId]
+    # `os_glance_import_task`: the lock. Whoever holds it, no other import of this image can start.
+    lock: TaskId | None
+    hash_algo: str
+    hash_value: str
+    updated_at: datetime
+
+    @property
+    def active(self) -> bool:
+        return self.status == "active"
+
+    @property
+    def moving(self) -> bool:
+        """True while Glance says that an import of this image is under way (or was, when its worker died)."""
+        return self.lock is not None or bool(self.importing_to)
+
+
+class TaskStatus(StrEnum):
+    """Glance's task states."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+    @property
+    def ended(self) -> bool:
+        return self in {TaskStatus.SUCCESS, TaskStatus.FAILURE}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportTask:
+    """One entry of `GET /v2/images/{id}/tasks`."""
+
+    id: TaskId
+    status: TaskStatus
+    # For people: "Copied 16 MiB" while a store is written, an error text afterwards.
+    message: str
+    # The stores that the request named, in order; empty when Glance does not tell.
+    stores: tuple[StoreId, ...]
+    created_at: datetime
+    updated_at: datetime
