@@ -53,10 +53,10 @@ Action = StartCopy | FollowCopy | SettleJob
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """A wanted copy that is not being made now."""
+    """Wanted copies of one image that are not being made now, all for the same reason."""
 
     image: ImageId
-    store: StoreId
+    stores: frozenset[StoreId]
     reason: WaitReason
     # One sentence for people.
     why: str

@@ -52,7 +52,11 @@ class WaitReason(StrEnum):
     BUDGET = "budget"
     BACKOFF = "backoff"
     IN_FLIGHT = "in-flight"  # another copy of the same image goes first
-    UNREACHABLE = "glance-unreachable"
+
+    @property
+    def passes(self) -> bool:
+        """True for what ends by itself, soon: somebody's import, a slot being freed."""
+        return self in {WaitReason.READY, WaitReason.LOCK, WaitReason.BUDGET, WaitReason.IN_FLIGHT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +70,8 @@ class Failure:
     error: str
     remedy: str
     failed_at: datetime
-    # Not before then; None when trying again would not help.
-    next_try: datetime | None
+    # No policy tries again before then. A person's request doesn't wait for it.
+    next_try: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -122,3 +122,7 @@ class Journal(Protocol):
     async def history(self, filter: HistoryFilter) -> tuple[Event, ...]:  # noqa: A002
         """Newest first."""
         ...
+
+    async def trim(self, before: datetime) -> int:
+        """Remove what ended before then and concerns no open job; the number of records removed."""
+        ...
