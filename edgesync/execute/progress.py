@@ -1,0 +1,81 @@
+"""How far the running imports have come, for people. Kept in memory only: Glance is the record."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from edgesync.domain.copy import Progress
+from edgesync.domain.image import Image, ImageId, ImportTask
+from edgesync.domain.job import Attempt
+from edgesync.domain.store import StoreId
+
+# "Copied 16 MiB" speaks of the store being written; Glance writes them in the order of the request.
+COPIED = re.compile(r"Copied (\d+) MiB")
+MIB = 1 << 20
+# Rates are taken over so many samples: long enough to be steady, short enough to notice a stall.
+SAMPLES = 20
+
+
+@dataclass(kw_only=True, slots=True)
+class _Track:
+    since: datetime
+    samples: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    def rate(self) -> float:
+        if len(self.samples) < 2:
+            return 0.0
+        (start, first), (end, last) = self.samples[0], self.samples[-1]
+        seconds = (end - start).total_seconds()
+        return max(0.0, (last - first) / seconds) if seconds > 0 else 0.0
+
+
+class ProgressBoard:
+    """Bytes per image and store."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[ImageId, StoreId], Progress] = {}
+        self._tracks: dict[tuple[ImageId, StoreId], _Track] = {}
+
+    @property
+    def entries(self) -> Mapping[tuple[ImageId, StoreId], Progress]:
+        return self._entries
+
+    def update(self, attempt: Attempt, image: Image, task: ImportTask | None, now: datetime) -> None:
+        """Note what Glance says of the import: finished stores, and the bytes of the one being written."""
+        total = image.size or 0
+        writing = next((store for store in attempt.stores if store not in image.stores | image.failed), None)
+        for store in attempt.stores:
+            if store in image.stores:
+                done = total
+            elif store == writing:
+                done = min(total, _bytes_written(task))
+            else:
+                done = 0
+            self._note(attempt, store, done=done, total=total, now=now)
+
+    def clear(self, attempt: Attempt) -> None:
+        for store in attempt.stores:
+            self._entries.pop((attempt.image, store), None)
+            self._tracks.pop((attempt.image, store), None)
+
+    def _note(self, attempt: Attempt, store: StoreId, *, done: int, total: int, now: datetime) -> None:
+        key = (attempt.image, store)
+        track = self._tracks.setdefault(key, _Track(since=attempt.started_at))
+        track.samples.append((now, done))
+        self._entries[key] = Progress(
+            image=attempt.image,
+            store=store,
+            bytes_done=done,
+            bytes_total=total,
+            rate=track.rate(),
+            since=track.since,
+        )
+
+
+def _bytes_written(task: ImportTask | None) -> int:
+    found = COPIED.search(task.message) if task is not None and task.message else None
+    return int(found.group(1)) * MIB if found else 0

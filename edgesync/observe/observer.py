@@ -1,0 +1,166 @@
+"""Keeps the picture of all images up to date: a full list now and then, only the changed ones in between.
+
+Relies on these behaviours of Glance (tried):
+- `updated_at=gte:` lists 10,000 images in 35 ms where the whole list takes 6 s; the time has one-second resolution, and
+  a transaction may commit late, so the window overlaps the one before.
+- The import lock does not bump `updated_at`, the two lists do. An image that was seen moving is therefore shown one by
+  one until it rests.
+- A deleted image simply is not listed any more: only a full pass, or a 404 on showing it, tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from edgesync.domain.image import Image, ImageId
+from edgesync.domain.ports import Clock, Glance
+from edgesync.domain.store import StoreId, Topology
+from edgesync.domain.world import World
+from edgesync.errors import EdgesyncError, NotFoundError
+
+OVERLAP = timedelta(seconds=5)
+# Images shown one by one at a time, and in one pass: a pass stays short however many a rival moves at once.
+SHOWN_AT_ONCE = 4
+SHOWN_PER_PASS = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """What one pass found."""
+
+    world: World
+    appeared: frozenset[StoreId] = frozenset()
+    vanished: frozenset[StoreId] = frozenset()
+    # True when every image was listed.
+    full: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class _Memory:
+    images: dict[ImageId, Image] = field(default_factory=dict)
+    # The newest `updated_at` seen, by Glance's clock and never by ours.
+    high_water: datetime | None = None
+    full_at: datetime | None = None
+    changed: set[ImageId] = field(default_factory=set)
+    moving: set[ImageId] = field(default_factory=set)
+
+
+class Observer:
+    """Sees images and stores through Glance. One pass at a time."""
+
+    def __init__(self, glance: Glance, clock: Clock, *, hub: StoreId, full_every: timedelta) -> None:
+        self._glance = glance
+        self._clock = clock
+        self._full_every = full_every
+        self._memory = _Memory()
+        self._topology = Topology(hub=hub)
+
+    async def look(self, *, skip: frozenset[ImageId] = frozenset()) -> Sighting:
+        """Make one pass. Images in `skip` are being watched by somebody who reports them through `saw`."""
+        full = self._full_due()
+        if full:
+            before = self._topology
+            topology = await self._read_topology()
+            await self._list_all()
+            self._topology = topology
+        else:
+            before = topology = self._topology
+            await self._list_changed()
+        await self._show(self._restless(skip))
+        return Sighting(
+            world=self._world(everything=before.writable != topology.writable or not before.stores),
+            appeared=frozenset(topology.stores.keys() - before.stores.keys()),
+            vanished=frozenset(before.stores.keys() - topology.stores.keys()),
+            full=full,
+        )
+
+    async def show(self, image_id: ImageId) -> Image | None:
+        """Look at one image now; None when it is gone."""
+        try:
+            image = await self._glance.image(image_id)
+        except NotFoundError:
+            self.lost(image_id)
+            return None
+        self.saw(image)
+        return image
+
+    def saw(self, image: Image) -> None:
+        """Somebody else looked at this image."""
+        if self._memory.images.get(image.id) == image:
+            return
+        self._memory.images[image.id] = image
+        self._memory.changed.add(image.id)
+        if image.moving:
+            self._memory.moving.add(image.id)
+        else:
+            self._memory.moving.discard(image.id)
+
+    def lost(self, image_id: ImageId) -> None:
+        """Somebody else found that this image is gone."""
+        if self._memory.images.pop(image_id, None) is not None:
+            self._memory.changed.add(image_id)
+            self._memory.moving.discard(image_id)
+
+    def _full_due(self) -> bool:
+        last = self._memory.full_at
+        return last is None or self._clock.now() - last >= self._full_every
+
+    async def _read_topology(self) -> Topology:
+        stores = await self._glance.stores()
+        return Topology(hub=self._topology.hub, stores={store.id: store for store in stores})
+
+    async def _list_all(self) -> None:
+        started = self._clock.now()
+        known = frozenset(self._memory.images)
+        listed: set[ImageId] = set()
+        async for page in self._glance.images():
+            for image in page:
+                listed.add(image.id)
+                self._take(image)
+        # Pages shift when images come and go in between: only an image that can't be shown either is gone.
+        await self._show(known - listed)
+        self._memory.full_at = started
+
+    async def _list_changed(self) -> None:
+        since = self._memory.high_water
+        async for page in self._glance.images(updated_since=since - OVERLAP if since else None):
+            for image in page:
+                self._take(image)
+
+    def _take(self, image: Image) -> None:
+        known = self._memory.images.get(image.id)
+        if known is None or image.updated_at >= known.updated_at:
+            self.saw(image)
+        if self._memory.high_water is None or image.updated_at > self._memory.high_water:
+            self._memory.high_water = image.updated_at
+
+    def _restless(self, skip: frozenset[ImageId]) -> list[ImageId]:
+        """Images that were moving when last seen."""
+        return sorted(self._memory.moving - skip)[:SHOWN_PER_PASS]
+
+    async def _show(self, images: Iterable[ImageId]) -> None:
+        gate = asyncio.Semaphore(SHOWN_AT_ONCE)
+
+        async def show(image_id: ImageId) -> None:
+            async with gate:
+                await self.show(image_id)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for image_id in images:
+                    group.create_task(show(image_id))
+        except* EdgesyncError as failed:
+            raise failed.exceptions[0] from failed
+
+    def _world(self, *, everything: bool) -> World:
+        changed = frozenset(self._memory.changed)
+        self._memory.changed = set()
+        return World(
+            topology=self._topology,
+            images=self._memory.images,
+            changed=None if everything else changed,
+            at=self._clock.now(),
+        )
