@@ -1,0 +1,45 @@
+"""`edgesync config`: look at the configuration without starting anything."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import yaml
+
+from edgesync.cli.context import Context, pass_context
+from edgesync.config import show as shown
+
+
+@click.group()
+def config() -> None:
+    """Check or show the configuration."""
+
+
+@config.command()
+@pass_context
+def check(context: Context) -> None:
+    """Say whether the configuration would be accepted; every mistake with file:line:column.
+
+    \b
+    Example: edgesync --config /etc/edgesync/edgesync.yaml config check
+    """
+    settings = context.settings()
+    policies, stores = len(settings.policies), len(settings.stores)
+    click.echo(f"ok: hub {settings.hub}, {policies} policies, {stores} stores with settings of their own")
+
+
+@config.command()
+@click.option("-f", "--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@pass_context
+def show(context: Context, form: str) -> None:
+    """Print the settings in force: file, environment and flags together, defaults filled in, passwords masked.
+
+    \b
+    Example: EDGESYNC_LIMITS__IMPORTS=8 edgesync config show
+    """
+    data = shown(context.settings())
+    if form == "json":
+        click.echo(json.dumps(data, indent=2))
+    else:
+        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)

@@ -1,0 +1,59 @@
+"""What the commands share: the global options, and the settings or the daemon's address made from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgesync.cli.logs import set_up_logs
+from edgesync.clients.daemon_api import DaemonApi
+from edgesync.config import Settings, load
+from edgesync.errors import ConfigError
+
+# Exit codes, beside 0.
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+DEFAULT_API = "http://127.0.0.1:9780"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """The options before the command."""
+
+    config: Path | None
+    api: str | None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        return load(self.config, os.environ, self.overrides)
+
+    def settings_for_work(self, *, quiet: bool = False) -> Settings:
+        """The settings, with logging set up as they say; `quiet` leaves out what a progress display shows anyway."""
+        settings = self.settings()
+        level = "warning" if quiet and settings.log.level == "info" else settings.log.level
+        set_up_logs(level=level, form=settings.log.format)
+        return settings
+
+    def daemon(self) -> DaemonApi:
+        return DaemonApi(self.api or self._configured_api())
+
+    async def ask(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """One question to the daemon."""
+        async with self.daemon() as daemon:
+            return await daemon.get(path, params)
+
+    def _configured_api(self) -> str:
+        """The address in the configuration; an operator who can't read that file still reaches the usual place."""
+        try:
+            return f"http://{self.settings().api.listen}"
+        except ConfigError:
+            if self.config is not None:
+                raise
+            return DEFAULT_API
+
+
+pass_context = click.make_pass_decorator(Context)

@@ -1,0 +1,108 @@
+"""`copy`: a person's request for copies of one image."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from edgesync.cli.context import FAILED, Context, pass_context
+from edgesync.cli.output import complain, emit, format_option, table_of
+from edgesync.cli.progress import Transfer, meter
+from edgesync.domain.job import CopyResult, JobState
+
+# Seconds between two looks.
+REFRESH = 1.0
+
+
+@click.command()
+@click.argument("image")
+@click.option(
+    "--stores", "named", help="Store ids, separated by commas. One that has the image makes the request fail."
+)
+@click.option("--all-stores", is_flag=True, help="Every store that does not have the image yet.")
+@click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
+@click.option("--wait", is_flag=True, help="Show the progress, and end when the copies have.")
+@click.option("--timeout", default=7200.0, show_default=True, help="With --wait: stop waiting after so many seconds.")
+@format_option
+@pass_context
+def copy(
+    context: Context,
+    image: str,
+    named: str | None,
+    all_stores: bool,
+    no_allow_failure: bool,
+    wait: bool,
+    timeout: float,
+    form: str,
+) -> int:
+    """Copy IMAGE (id or name) to other stores.
+
+    \b
+    Example: edgesync copy rhel-9.4 --all-stores --wait
+             edgesync copy 2bd882e7-1da0-4078-97fe-f1bb81f61b00 --stores dcn0,dcn1
+    """
+    chosen = [store.strip() for store in (named or "").split(",") if store.strip()]
+    if bool(chosen) == all_stores:
+        raise click.UsageError("give either --stores A,B or --all-stores")
+    body = {
+        "image": image,
+        "stores": chosen,
+        "all_stores": all_stores,
+        "allow_failure": not no_allow_failure,
+        "requested_by": getpass.getuser(),
+    }
+    job = asyncio.run(_copy(context, body, wait=wait, limit=timeout))
+    rows = job["stores"]
+    title = f"job {job['id']}: {job['image_name'] or job['image']}, {job['state']}"
+    shown = [(row["store"], row["result"], row["reason"]) for row in rows]
+    emit(job, table_of(("Store", "Result", "Reason"), shown, title=title), [(job["id"],)], form)
+    return _verdict(job)
+
+
+async def _copy(context: Context, body: Mapping[str, Any], *, wait: bool, limit: float) -> dict[str, Any]:
+    async with context.daemon() as daemon:
+        job = await daemon.post("/v1/jobs", body)
+        if not wait:
+            return job
+        deadline = time.monotonic() + limit
+        try:
+            with meter() as shown:
+                while True:
+                    shown.show(_transfers(job))
+                    if JobState(job["state"]).ended or time.monotonic() > deadline:
+                        return job
+                    await asyncio.sleep(REFRESH)
+                    job = await daemon.get(f"/v1/jobs/{job['id']}")
+        except asyncio.CancelledError:
+            complain(f"job {job['id']} goes on in the daemon", "edgesync status shows it")
+            raise
+
+
+def _transfers(job: Mapping[str, Any]) -> list[Transfer]:
+    name = job["image_name"] or job["image"]
+    return [
+        Transfer(
+            label=f"{name} -> {row['store']}",
+            done=row["bytes_done"] or 0,
+            total=row["bytes_total"] or 0,
+            rate=row["rate"] or 0.0,
+            eta=row["eta"],
+            outcome="" if row["result"] == CopyResult.PENDING else row["result"],
+        )
+        for row in job["stores"]
+        if row["result"] != CopyResult.PENDING or row["bytes_total"]
+    ]
+
+
+def _verdict(job: Mapping[str, Any]) -> int:
+    """Say what failed; the exit code."""
+    failed = [row for row in job["stores"] if row["result"] in {CopyResult.FAILED, CopyResult.REVERTED}]
+    if failed:
+        complain(f"{len(failed)} of {len(job['stores'])} copies failed", f"edgesync history {job['image']} --failed")
+        return FAILED
+    return 0

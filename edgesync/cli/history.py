@@ -1,0 +1,71 @@
+"""`history`: what happened."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from edgesync.cli.context import Context, pass_context
+from edgesync.cli.output import emit, format_option, local_time, table_of
+from edgesync.errors import NotFoundError, RequestError
+
+
+@click.command()
+@click.argument("image", required=False)
+@click.option("--store", help="Only this store.")
+@click.option("--since", help="Only what happened since: a time like 2026-01-31T12:00, or an age like 90m, 12h, 7d.")
+@click.option("--failed", is_flag=True, help="Only failures.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many events.")
+@format_option
+@pass_context
+def history(
+    context: Context, image: str | None, store: str | None, since: str | None, failed: bool, limit: int, form: str
+) -> None:
+    """Show what happened, newest first.
+
+    \b
+    Example: edgesync history --failed --since 7d
+    """
+    params = {"limit": str(limit)}
+    if image:
+        params["image"] = asyncio.run(_image_id(context, image))
+    if store:
+        params["store"] = store
+    if since:
+        params["since"] = _since(since).isoformat()
+    if failed:
+        params["failed"] = "true"
+    rows = asyncio.run(context.ask("/v1/history", params))["events"]
+    columns = ("at", "kind", "image", "store", "job", "message")
+    shown = [tuple(local_time(row[key]) if key == "at" else row[key] for key in columns) for row in rows]
+    table = table_of([column.capitalize() for column in columns], shown)
+    emit(rows, table, [tuple(row[key] for key in columns) for row in rows], form)
+
+
+async def _image_id(context: Context, image: str) -> str:
+    """The id of an image given by id or name; an id that is gone is looked up in the history all the same."""
+    async with context.daemon() as daemon:
+        try:
+            rows = (await daemon.get("/v1/images", {"image": image}))["images"]
+        except NotFoundError:
+            return image
+    if len(rows) > 1:
+        ids = ", ".join(row["id"] for row in rows)
+        raise RequestError(f"{len(rows)} images are named {image!r}", remedy=f"name one by its id: {ids}")
+    return str(rows[0]["id"])
+
+
+def _since(text: str) -> datetime:
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], text[-1:]
+    if unit in units and number.isdecimal():
+        return datetime.now(UTC) - timedelta(**{units[unit]: int(number)})
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            "expected a time like 2026-01-31T12:00 or an age like 12h", param_hint="--since"
+        ) from error
+    return at.astimezone(UTC)

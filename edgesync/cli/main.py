@@ -1,0 +1,76 @@
+"""The `edgesync` command: global options, and how errors become exit codes.
+
+Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edgesync import __version__
+from edgesync.cli.config import config
+from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
+from edgesync.cli.copy import copy
+from edgesync.cli.history import history
+from edgesync.cli.output import complain
+from edgesync.cli.serve import once, plan, run
+from edgesync.cli.status import status, stores
+from edgesync.errors import ConfigError, EdgesyncError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Configuration file.  [default: $EDGESYNC_CONFIG, or /etc/edgesync/edgesync.yaml]",
+)
+@click.option("--os-cloud", help="Entry of clouds.yaml to log in with; beats the configuration.")
+@click.option("--api", envvar="EDGESYNC_API_URL", help="Address of the daemon.  [default: api.listen of the file]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log.")
+@click.version_option(__version__, prog_name="edgesync", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(
+    context: click.Context, config_file: Path | None, os_cloud: str | None, api: str | None, log_level: str | None
+) -> None:
+    """Keeps OpenStack images where edge sites need them.
+
+    \b
+    On the machine of the daemon:   edgesync run | once | plan | config check
+    From wherever it can be reached: edgesync status | stores | copy | history
+    """
+    given = {"cloud": os_cloud, "log.level": log_level}
+    overrides = {key: value for key, value in given.items() if value is not None}
+    context.obj = Context(config=config_file, api=api, overrides=overrides)
+
+
+for command in (run, once, plan, status, stores, copy, history, config):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        result = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return INTERRUPTED
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        complain("the configuration is refused; nothing was started", error.remedy)
+        return USAGE
+    except EdgesyncError as error:
+        complain(error.message, error.remedy)
+        return FAILED
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,102 @@
+"""Rows to stdout as a table, JSON, YAML or bare values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgesync.domain.copy import CopyState
+
+FORMATS = ("table", "json", "yaml", "value")
+Rows = Sequence[Mapping[str, Any]]
+
+format_option = click.option(
+    "-f", "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."
+)
+
+_STYLES = {
+    CopyState.PRESENT: "green",
+    CopyState.COPYING: "cyan",
+    CopyState.WAITING: "yellow",
+    CopyState.FAILED: "bold red",
+    CopyState.UNWANTED: "magenta",
+    CopyState.ABSENT: "dim",
+}
+
+
+def console() -> Console:
+    """For tables on stdout; off a terminal wide enough that no id is cut."""
+    return Console() if sys.stdout.isatty() else Console(width=200, color_system=None)
+
+
+def emit(data: object, table: RenderableType, values: Sequence[Sequence[object]], form: str) -> None:
+    """Print `data` whole as JSON or YAML, else the table, else the values a line a row."""
+    match form:
+        case "json":
+            click.echo(json.dumps(data, indent=2, default=str))
+        case "yaml":
+            click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+        case "value":
+            for row in values:
+                click.echo(" ".join("" if value is None else str(value) for value in row))
+        case _:
+            console().print(table)
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row))
+    return table
+
+
+def copy_cell(copy: Mapping[str, Any]) -> Text:
+    """One cell of the matrix: sign, word, and how far a running copy is."""
+    state = CopyState(copy["state"])
+    text = f"{state.sign} {state}"
+    if state is CopyState.COPYING and copy.get("bytes_total"):
+        text += f" {100 * (copy.get('bytes_done') or 0) // copy['bytes_total']} %"
+    return Text(text, style=_STYLES[state])
+
+
+def size(number: float | None) -> str:
+    """Bytes for people, in binary units."""
+    if number is None:
+        return "-"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    raise AssertionError("unreachable")
+
+
+def seconds(number: float | None) -> str:
+    """A duration for people."""
+    if number is None:
+        return "-"
+    minutes, rest = divmod(round(number), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def local_time(text: str) -> str:
+    """Local time, to the second."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def complain(message: str, remedy: str = "") -> None:
+    """An error for a person: what is wrong, then what to do."""
+    click.echo(f"edgesync: {message}", err=True)
+    if remedy:
+        click.echo(f"  -> {remedy}", err=True)

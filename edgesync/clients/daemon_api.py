@@ -1,0 +1,84 @@
+"""The daemon's own HTTP API, as the operator's commands use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from edgesync.errors import (
+    ConflictError,
+    EdgesyncError,
+    NotFoundError,
+    PermanentError,
+    RequestError,
+    TransientError,
+    UnreachableError,
+)
+
+# Seconds; the daemon answers from memory or its journal.
+DEADLINE = 30.0
+NO_DAEMON = (
+    "start it with `systemctl start edgesync` or `edgesync run`; if it listens elsewhere, name its address with "
+    "--api or EDGESYNC_API_URL"
+)
+
+
+class DaemonApi:
+    """One connection to a daemon; use it as an async context manager."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE))
+
+    async def __aenter__(self) -> DaemonApi:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return await self._request("GET", path, params=dict(params or {}))
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._request("POST", path, json=dict(body))
+
+    async def _request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        try:
+            async with self._session.request(method, f"{self._url}{path}", **more) as answer:
+                body = _parsed(await answer.read(), self._url)
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    raise _error(answer.status, body)
+                return body
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UnreachableError(f"no edgesync daemon answers at {self._url}", remedy=NO_DAEMON) from error
+
+
+def _parsed(body: bytes, url: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except ValueError as error:
+        raise PermanentError(f"what answers at {url} is not edgesync", remedy=NO_DAEMON) from error
+    if not isinstance(parsed, dict):
+        raise PermanentError(f"what answers at {url} is not edgesync", remedy=NO_DAEMON)
+    return parsed
+
+
+def _error(status: int, problem: Mapping[str, Any]) -> EdgesyncError:
+    message = str(problem.get("detail") or f"the daemon answered {status}")
+    remedy = str(problem.get("remedy") or "")
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return NotFoundError(message, remedy=remedy)
+        case HTTPStatus.CONFLICT:
+            return ConflictError(message, remedy=remedy)
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return TransientError(message, remedy=remedy)
+        case _:
+            return RequestError(message, remedy=remedy)

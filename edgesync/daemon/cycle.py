@@ -1,0 +1,196 @@
+"""One turn of the daemon: observe, plan, start, record.
+
+`plan`, `once` and `run` are the same turn stopped after planning, run to convergence, or repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from edgesync.domain.action import FollowCopy, Plan, SettleJob, StartCopy
+from edgesync.domain.job import Event, EventKind
+from edgesync.domain.policy import Policy
+from edgesync.domain.ports import Clock, Journal
+from edgesync.domain.store import Topology
+from edgesync.domain.world import Ledger
+from edgesync.errors import ConfigError, ConflictError, EdgesyncError
+from edgesync.execute.progress import ProgressBoard
+from edgesync.execute.record import Recorder
+from edgesync.execute.runner import Runner
+from edgesync.expose.picture import Picture, Showcase
+from edgesync.observe.observer import Observer, Sighting
+from edgesync.plan.budget import Budget
+from edgesync.plan.planner import Situation, make_plan
+from edgesync.plan.wants import Wants, update_wants
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What the operator wants, from the configuration."""
+
+    policies: tuple[Policy, ...]
+    budget: Budget
+    # Where the configuration names the hub, for the message when there is no such store.
+    hub_from: str
+
+
+def check_hub(topology: Topology, wishes: Wishes) -> None:
+    """ConfigError when the store that every copy comes from does not exist."""
+    if topology.hub not in topology.stores:
+        known = ", ".join(sorted(topology.stores)) or "none"
+        raise ConfigError(
+            [f"{wishes.hub_from}: hub: expected a store of this Glance ({known}), found {topology.hub!r}"],
+            remedy="set hub to the id of the central site's store; `glance stores-info` lists them",
+        )
+
+
+def decide(situation: Situation, board: ProgressBoard) -> Picture:
+    """Plan, and put everything there is to show into one record."""
+    return Picture(
+        world=situation.world,
+        wants=situation.wants,
+        ledger=situation.ledger,
+        plan=make_plan(situation),
+        budget=situation.budget,
+        progress=board.entries,
+    )
+
+
+class Cycle:
+    """The state that lives from one tick to the next, and the tick itself."""
+
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        journal: Journal,
+        recorder: Recorder,
+        runner: Runner,
+        board: ProgressBoard,
+        clock: Clock,
+        wishes: Wishes,
+        showcase: Showcase,
+    ) -> None:
+        self._observer = observer
+        self._journal = journal
+        self._recorder = recorder
+        self._runner = runner
+        self._board = board
+        self._clock = clock
+        self._wishes = wishes
+        self._wants = Wants()
+        self._ledger: Ledger | None = None
+        self._showcase = showcase
+        # What kept the last turn from seeing the cloud.
+        self.error: EdgesyncError | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while something moves: the next look should come soon."""
+        plan = self._showcase.picture.plan if self._showcase.picture else Plan()
+        passing = any(waiting.reason.passes for waiting in plan.waiting)
+        return bool(self._runner.followed or plan.actions) or passing
+
+    def ledger_changed(self) -> None:
+        """The journal was written to: read it again before the next plan."""
+        self._ledger = None
+
+    async def tick(self, *, forgive_before: datetime | None = None) -> Plan | None:
+        """One turn; None when Glance could not be seen, in which case everything stays as it is."""
+        plan = await self.plan(forgive_before=forgive_before)
+        if plan is not None:
+            await self._start(plan)
+            self._showcase.health = replace(self._showcase.health, ticked_at=self._clock.now())
+        return plan
+
+    async def plan(self, *, forgive_before: datetime | None = None) -> Plan | None:
+        """The first half of a turn: look, and decide. Writes nothing but events."""
+        try:
+            sighting = await self._observer.look(skip=self._runner.images)
+            check_hub(sighting.world.topology, self._wishes)
+        except EdgesyncError as error:
+            await self._blind(error)
+            return None
+        await self._seeing()
+        self._wants = update_wants(self._wants, sighting.world, self._wishes.policies)
+        await self._tell_stores(sighting)
+        if self._ledger is None:
+            self._ledger = await self._journal.ledger()
+        picture = decide(
+            Situation(
+                world=sighting.world,
+                wants=self._wants,
+                ledger=self._ledger,
+                budget=self._wishes.budget,
+                now=self._clock.now(),
+                followed=self._runner.followed,
+                forgive_before=forgive_before,
+            ),
+            self._board,
+        )
+        self._showcase.picture = picture
+        return picture.plan
+
+    async def _start(self, plan: Plan) -> None:
+        for action in plan.actions:
+            match action:
+                case SettleJob():
+                    await self._recorder.settle(action)
+                case FollowCopy():
+                    self._runner.follow(action.attempt)
+                case StartCopy():
+                    await self._open(action)
+
+    async def _open(self, action: StartCopy) -> None:
+        picture = self._showcase.picture
+        image = picture.world.images.get(action.image) if picture else None
+        if image is None:
+            return
+        try:
+            attempt = await self._recorder.open(action, image)
+        except ConflictError as conflict:
+            log.info("not started", image=action.image, why=conflict.message)
+            return
+        self._runner.copy(attempt)
+
+    async def _blind(self, error: EdgesyncError) -> None:
+        if self._showcase.health.trouble != error.message:
+            log.error("cannot see Glance", why=error.message, remedy=error.remedy)
+            await self._tell([self._event(EventKind.GLANCE_UNREACHABLE, error.message)])
+        self._showcase.health = replace(self._showcase.health, trouble=error.message, remedy=error.remedy)
+        self.error = error
+
+    async def _seeing(self) -> None:
+        if self._showcase.health.trouble:
+            await self._tell([self._event(EventKind.GLANCE_BACK, "Glance answers again")])
+            log.info("Glance answers again")
+        self._showcase.health = replace(self._showcase.health, trouble="", remedy="")
+        self.error = None
+
+    async def _tell_stores(self, sighting: Sighting) -> None:
+        hub = sighting.world.topology.hub
+        events = [
+            replace(self._event(EventKind.STORE_VANISHED, f"Glance no longer lists the store {store}"), store=store)
+            for store in sorted(sighting.vanished)
+        ]
+        if self._showcase.picture is not None:
+            events += [
+                replace(self._event(EventKind.STORE_APPEARED, f"Glance lists a new store, {store}"), store=store)
+                for store in sorted(sighting.appeared)
+            ]
+        for event in events:
+            log.warning(event.message, store=event.store, hub=hub)
+        await self._tell(events)
+
+    def _event(self, kind: EventKind, message: str) -> Event:
+        return Event(at=self._clock.now(), kind=kind, message=message)
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        if events:
+            await self._journal.add_events(events)

@@ -1,0 +1,89 @@
+"""Repeats the tick: for ever (`run`), or until there is nothing left to do (`once`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from edgesync.daemon.cycle import Cycle
+from edgesync.domain.action import Plan
+from edgesync.domain.ports import Clock
+from edgesync.errors import TransientError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """Seconds between ticks: while something moves, and at rest."""
+
+    active: float
+    idle: float
+
+
+class Loop:
+    """Ticks until told to stop. `wake` starts the next tick at once."""
+
+    def __init__(self, cycle: Cycle, clock: Clock, pace: Pace, *, on_tick: Callable[[float, bool], None]) -> None:
+        self._cycle = cycle
+        self._clock = clock
+        self._pace = pace
+        self._on_tick = on_tick
+        self._woken = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._blind = 0
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Tick until `stop` is called."""
+        while not self._stopped.is_set():
+            self._woken.clear()
+            await self._tick(None)
+            await self._pause()
+
+    async def run_once(self, started: datetime) -> bool:
+        """Tick until every copy that can be made has had its try; False when stopped before."""
+        while not self._stopped.is_set():
+            self._woken.clear()
+            plan = await self._tick(started)
+            if plan is not None and not self._cycle.busy:
+                return True
+            error = self._cycle.error
+            if error is not None and not isinstance(error, TransientError):
+                raise error
+            await self._pause()
+        return False
+
+    async def _tick(self, forgive_before: datetime | None) -> Plan | None:
+        began = self._clock.now()
+        plan: Plan | None = None
+        try:
+            plan = await self._cycle.tick(forgive_before=forgive_before)
+        except Exception:
+            # The daemon outlives whatever a single tick stumbles over; the metric of the last good tick tells.
+            log.exception("tick failed")
+        self._blind = 0 if plan is not None else self._blind + 1
+        self._on_tick((self._clock.now() - began).total_seconds(), plan is not None)
+        return plan
+
+    async def _pause(self) -> None:
+        """Until something happens, or it is time to look again; ever longer while Glance can't be seen."""
+        seconds = self._pace.active if self._cycle.busy else self._pace.idle
+        if self._blind:
+            seconds = min(self._pace.idle, self._pace.active * 2 ** min(self._blind, 10))
+        sleeping = asyncio.create_task(self._clock.sleep(seconds))
+        waking = asyncio.create_task(self._woken.wait())
+        _, left = await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

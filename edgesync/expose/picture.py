@@ -1,0 +1,66 @@
+"""Everything there is to show, as one record that the daemon replaces after each tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from edgesync.domain.action import Plan, Waiting
+from edgesync.domain.copy import Progress
+from edgesync.domain.image import ImageId
+from edgesync.domain.job import Attempt
+from edgesync.domain.store import StoreId
+from edgesync.domain.world import Ledger, World
+from edgesync.plan.budget import Budget
+from edgesync.plan.wants import Wants
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """The last tick's world and plan, and the live progress."""
+
+    world: World
+    wants: Wants
+    ledger: Ledger
+    plan: Plan
+    budget: Budget
+    # The board's own mapping: it moves on between ticks.
+    progress: Mapping[tuple[ImageId, StoreId], Progress]
+    attempts: Mapping[ImageId, Attempt] = field(init=False)
+    waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
+    # What open jobs still ask for.
+    asked: Mapping[ImageId, frozenset[StoreId]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        attempts = {attempt.image: attempt for attempt in self.ledger.attempts}
+        waits: dict[ImageId, tuple[Waiting, ...]] = {}
+        for waiting in self.plan.waiting:
+            waits[waiting.image] = (*waits.get(waiting.image, ()), waiting)
+        asked: dict[ImageId, frozenset[StoreId]] = {}
+        for job in self.ledger.jobs:
+            asked[job.image] = asked.get(job.image, frozenset()) | job.pending
+        object.__setattr__(self, "asked", asked)
+        object.__setattr__(self, "attempts", attempts)
+        object.__setattr__(self, "waits", waits)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """How the daemon itself is doing."""
+
+    started_at: datetime
+    # End of the last tick that went well; None before the first.
+    ticked_at: datetime | None = None
+    # What keeps ticks from going well, for people; empty when nothing does.
+    trouble: str = ""
+    remedy: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class Showcase:
+    """What is on show: the one thing the cycle replaces and everything else reads."""
+
+    health: Health
+    # None before the first look at Glance.
+    picture: Picture | None = None

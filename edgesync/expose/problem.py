@@ -1,0 +1,70 @@
+"""Errors as `application/problem+json` (RFC 9457), each with a remedy."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ValidationError
+
+from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, TransientError
+
+log = structlog.get_logger(__name__)
+
+
+class Problem(BaseModel):
+    """The body of every answer that is not a success."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    remedy: str = ""
+
+
+_STATUS: tuple[tuple[type[EdgesyncError], HTTPStatus], ...] = (
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (ConflictError, HTTPStatus.CONFLICT),
+    (PermanentError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+def respond(status: HTTPStatus, detail: str, remedy: str = "") -> web.Response:
+    problem = Problem(title=status.phrase, status=status, detail=detail, remedy=remedy)
+    return web.Response(status=status, body=problem.model_dump_json().encode(), content_type="application/problem+json")
+
+
+def of_error(error: EdgesyncError) -> web.Response:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    return respond(status, error.message, error.remedy)
+
+
+def of_validation(error: ValidationError) -> web.Response:
+    lines = [f"{'.'.join(str(part) for part in entry['loc']) or 'body'}: {entry['msg']}" for entry in error.errors()]
+    return respond(HTTPStatus.BAD_REQUEST, "; ".join(lines), "correct the request and send it again")
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into a problem document."""
+    try:
+        return await handler(request)
+    except ValidationError as error:
+        return of_validation(error)
+    except json.JSONDecodeError as error:
+        return respond(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}", "send a JSON object")
+    except EdgesyncError as error:
+        return of_error(error)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return respond(HTTPStatus(error.status), error.text or error.reason)
+    except Exception:
+        log.exception("request failed", path=request.path)
+        return respond(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "edgesync stumbled over this request", "its log has the details"
+        )
