@@ -1,0 +1,61 @@
+"""Sizes and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from edgesync.config.wording import found
+
+_MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_DURATION = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _MILLISECONDS))
+
+_BINARY = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+_BYTES = _BINARY | {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
+_SIZE = re.compile(rf"([0-9]{{1,18}}(?:\.[0-9]{{1,9}})?) ?({'|'.join(_BYTES)})")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+# Glance keeps sizes in signed 64-bit columns.
+_LARGEST = 2**63 - 1
+
+
+def parse_duration(value: object) -> float:
+    """Seconds: 30, `30s`, `15m`, `1h30m`, `500ms`. ValueError says what was expected."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) <= _LARGEST else float("inf")
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return float(value)
+    parts = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if parts is None:
+        raise ValueError(f"expected a duration like 30s, 15m or 1h30m, found {found(value)}")
+    return (
+        sum(int(number or 0) * unit for number, unit in zip(parts.groups(), _MILLISECONDS.values(), strict=True)) / 1000
+    )
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that `parse_duration` reads back, to the millisecond."""
+    rest = round(seconds * 1000)
+    spelled = ""
+    for unit, length in _MILLISECONDS.items():
+        number, rest = divmod(rest, length)
+        spelled += f"{number}{unit}" if number else ""
+    return spelled or "0s"
+
+
+def parse_size(value: object) -> int:
+    """Bytes: 1073741824, `1 GiB`, `1.5 GiB`, `20 GB`. ValueError says what was expected."""
+    size = value
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        size = int(value)
+    elif isinstance(value, str) and (parts := _SIZE.fullmatch(value)):
+        exact = Fraction(parts[1]) * _BYTES[parts[2]]
+        size = exact.numerator if exact.denominator == 1 else value
+    if isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _LARGEST:
+        return size
+    raise ValueError(f"expected a size like 500 MiB, 20 GB or a number of bytes, found {found(value)}")
+
+
+def format_size(size: int) -> str | int:
+    """The smallest whole number of a unit, like `1536 MiB` and `20 GB`; without a unit if none fits."""
+    number, unit = min((size // length, unit) for unit, length in _BYTES.items() if size % length == 0)
+    return size if unit == "B" else f"{number} {unit}"
