@@ -1,0 +1,159 @@
+"""The commands of the lab."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from deploy.lab import faults, glance, images, install, keystone, lifecycle, readback, registry, status, upload
+from deploy.lab.faults import How
+from deploy.lab.layout import Lab
+
+named = click.option("--name", default="dev", show_default=True, envvar="EDGESYNC_LAB_NAME", help="Which lab.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A real cloud with edge sites on this machine: Ceph per site, Keystone, Glance."""
+
+
+@main.command("install")
+def install_command() -> None:
+    """Install what is missing: Debian's packages, and OpenStack in an environment of its own."""
+    install.install()
+
+
+@main.command()
+@named
+@click.option("--sites", type=int, help="Edges beside central; 2 for a new lab.")
+@click.option(
+    "--token-lifetime",
+    type=click.IntRange(min=5),
+    metavar="SECONDS",
+    help="How long a token is good; an hour for a new lab.",
+)
+def up(name: str, sites: int | None, token_lifetime: int | None) -> None:
+    """Bring a lab up, or repair the one that is there."""
+    lifecycle.up(name, sites, token_lifetime)
+
+
+@main.command()
+@named
+def down(name: str) -> None:
+    """End every process of a lab and remove its files."""
+    lifecycle.down(name)
+
+
+@main.command("status")
+@named
+@click.pass_context
+def status_command(context: click.Context, name: str) -> None:
+    """Show each service; exit 1 when one is unhealthy."""
+    services = status.status(Lab.load(name))
+    table = Table("service", "pid", "port", "health", "note", box=None)
+    for service in services:
+        health = "[green]good[/]" if service.healthy else "[red]bad[/]"
+        table.add_row(service.name, str(service.pid or "-"), str(service.port or ""), health, service.note)
+    Console().print(table)
+    context.exit(0 if all(service.healthy for service in services) else 1)
+
+
+@main.command("break")
+@named
+@click.argument("site")
+@click.option("--how", type=click.Choice([how.value for how in How]), required=True)
+def break_command(name: str, site: str, how: str) -> None:
+    """Break a site: its OSD stops answering, dies, or is full."""
+    with registry.locked_lab(name) as lab:
+        faults.break_site(lab, site, How(how))
+
+
+@main.command()
+@named
+@click.argument("site")
+@click.option("--how", type=click.Choice([how.value for how in How]), help="Undo this fault only.")
+def heal(name: str, site: str, how: str | None) -> None:
+    """Undo what `break` did to a site."""
+    with registry.locked_lab(name) as lab:
+        faults.heal_site(lab, site, How(how) if how else None)
+
+
+@main.command("kill-glance")
+@named
+def kill_glance(name: str) -> None:
+    """Kill Glance's API and its worker with SIGKILL, whatever it is doing."""
+    with registry.locked_lab(name) as lab:
+        glance.kill(lab)
+
+
+@main.command("restart-glance")
+@named
+def restart_glance(name: str) -> None:
+    """Stop Glance's API if it runs, and start it."""
+    with registry.locked_lab(name) as lab:
+        glance.stop(lab)
+        glance.ensure(lab)
+
+
+@main.command("expire-tokens")
+@named
+def expire_tokens(name: str) -> None:
+    """Make every token issued so far invalid at once."""
+    with registry.locked_lab(name) as lab:
+        keystone.expire_tokens(lab)
+
+
+@main.command("images")
+def images_command() -> None:
+    """Build debian-v1 and debian-v2, unless they are there; print where."""
+    for image in (images.debian_v1(), images.debian_v2()):
+        click.echo(image)
+
+
+@main.command("upload")
+@named
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as", "image_name", help="The image's name; the file's without its ending, if not given.")
+@click.option(
+    "--visibility", type=click.Choice(["public", "private", "shared", "community"]), default="public", show_default=True
+)
+@click.option("--tag", "tags", multiple=True)
+@click.option("--property", "properties", multiple=True, metavar="KEY=VALUE")
+@click.option("--user", default="admin", show_default=True, help="Who owns it: admin, member or edgesync.")
+def upload_command(
+    name: str,
+    file: Path,
+    image_name: str | None,
+    visibility: str,
+    tags: tuple[str, ...],
+    properties: tuple[str, ...],
+    user: str,
+) -> None:
+    """Upload a raw image to central through Glance, and print its id."""
+    pairs = dict(text.partition("=")[::2] for text in properties)
+    lab = Lab.load(name)
+    click.echo(
+        upload.upload(
+            lab, file, name=image_name or file.stem, visibility=visibility, tags=tags, properties=pairs, user=user
+        )
+    )
+
+
+@main.command("readback")
+@named
+@click.argument("site")
+@click.argument("image")
+def readback_command(name: str, site: str, image: str) -> None:
+    """Read an image straight from a site's Ceph: size, protected snapshot, SHA-512."""
+    click.echo(readback.readback(Lab.load(name), site, image))
+
+
+@main.command("rbd-images")
+@named
+@click.argument("site")
+@click.option("--pool", default="images", show_default=True)
+def rbd_images_command(name: str, site: str, pool: str) -> None:
+    """List what is in a site's pool, orphans included."""
+    for image in readback.rbd_images(Lab.load(name), site, pool):
+        click.echo(image)

@@ -1,0 +1,152 @@
+"""What a lab is: four numbers and a seed, from which every path, port, identity and secret follows.
+
+Nothing else is stored, so a lab killed in the middle of anything can be started again or taken away completely.
+"""
+
+import base64
+import dataclasses
+import hmac
+import json
+import struct
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.lab.errors import LabError
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".lab"
+OPENSTACK = HOME / "openstack-venv"
+IMAGES = HOME / "images"
+
+HUB = "central"
+POOLS = ("images", "vms", "volumes")
+MAX_EDGES = 8
+TOKEN_LIFETIME = 3600
+
+_SERVICE_PORTS = 20  # the first ports of a block; then as many again for each site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One site: a Ceph cluster of one monitor, one manager and one OSD."""
+
+    name: str
+    folder: Path
+    port: int  # the monitor's; the OSD and the manager bind in `bind_range`
+    fsid: str
+    seed: str
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "ceph.conf"
+
+    @property
+    def bind_range(self) -> tuple[int, int]:
+        return self.port + 1, self.port + _SERVICE_PORTS - 1
+
+    def keyring(self, user: str) -> Path:
+        """The keyring of a client such as `glance`."""
+        return self.folder / f"client.{user}.keyring"
+
+    def key(self, entity: str) -> str:
+        """A cephx key: type, creation time and length, then sixteen bytes."""
+        raw = hmac.digest(self.seed.encode(), f"{self.name}/{entity}".encode(), "sha256")[:16]
+        return base64.b64encode(struct.pack("<hIIh", 1, 0, 0, 16) + raw).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A lab, running or not."""
+
+    name: str
+    edges: int
+    base_port: int
+    seed: str  # of every secret in this lab
+    token_lifetime: int = TOKEN_LIFETIME  # seconds
+    home: Path = HOME
+
+    @classmethod
+    def load(cls, name: str = "dev", home: Path = HOME) -> "Lab":
+        """The lab of that name, as `up` recorded it."""
+        try:
+            state = json.loads((home / name / "state.json").read_text())
+        except FileNotFoundError:
+            raise LabError(f"there is no lab {name!r}; start it: python -m deploy.lab up --name {name}") from None
+        return cls(home=home, **state)
+
+    def save(self) -> None:
+        state = dataclasses.asdict(self)
+        del state["home"]
+        write(self.folder / "state.json", json.dumps(state, indent=1))
+
+    @property
+    def folder(self) -> Path:
+        return self.home / self.name
+
+    @property
+    def keystone_port(self) -> int:
+        return self.base_port
+
+    @property
+    def keystone_url(self) -> str:
+        return f"http://127.0.0.1:{self.keystone_port}/v3"
+
+    @property
+    def glance_port(self) -> int:
+        return self.base_port + 1
+
+    @property
+    def glance_url(self) -> str:
+        return f"http://127.0.0.1:{self.glance_port}"
+
+    @property
+    def api_port(self) -> int:
+        """Left free for edgesync's own API."""
+        return self.base_port + 2
+
+    @property
+    def clouds_file(self) -> Path:
+        return self.folder / "clouds.yaml"
+
+    @property
+    def edgesync_file(self) -> Path:
+        return self.folder / "edgesync.yaml"
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Central first, then the edges."""
+        names = (HUB, *(f"dcn{number}" for number in range(self.edges)))
+        return tuple(self._site(index, name) for index, name in enumerate(names))
+
+    def site(self, name: str) -> Site:
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise LabError(f"lab {self.name!r} has no site {name!r}: {', '.join(site.name for site in self.sites)}")
+
+    def secret(self, label: str) -> str:
+        return hmac.digest(self.seed.encode(), label.encode(), "sha256").hex()[:32]
+
+    def _site(self, index: int, name: str) -> Site:
+        return Site(
+            name=name,
+            folder=self.folder / name,
+            port=self.base_port + _SERVICE_PORTS * (index + 1),
+            fsid=str(uuid.UUID(self.secret(f"fsid/{name}"), version=4)),
+            seed=self.seed,
+        )
+
+
+def replace(lab: Lab, *, token_lifetime: int) -> Lab:
+    changed = dataclasses.replace(lab, token_lifetime=token_lifetime)
+    changed.save()
+    return changed
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a whole file or none of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.chmod(mode)
+    partial.replace(path)

@@ -1,0 +1,94 @@
+"""Bring a lab up and take it down, whatever state it is in."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import rados
+from keystoneauth1.exceptions import ClientException
+
+from deploy.lab import cluster, faults, glance, install, keystone, layout, registry, render
+from deploy.lab.errors import LabError
+from deploy.lab.layout import HOME, MAX_EDGES, TOKEN_LIFETIME, Lab, Site
+from deploy.lab.processes import kill_marked
+from deploy.lab.wait import say
+
+
+def up(name: str = "dev", edges: int | None = None, token_lifetime: int | None = None, home: Path = HOME) -> Lab:
+    """Bring the lab up and return when every service answers; what runs and answers already is left alone."""
+    install.check()
+    with registry.locked(name, home) as folder:
+        if (folder / "state.json").exists():
+            lab = _again(Lab.load(name, home), edges, token_lifetime)
+        else:
+            lab = registry.create(name, _edges(edges), token_lifetime or TOKEN_LIFETIME, home)
+        say(f"lab {name}: {', '.join(site.name for site in lab.sites)}, ports from {lab.base_port}, files in {folder}")
+        _end_strays(lab)
+        layout.write(lab.edgesync_file, render.edgesync(lab))
+        _side_by_side(
+            partial(keystone.ensure, lab),
+            *(partial(_site, lab, site) for site in lab.sites),
+            partial(glance.prepare, lab),
+        )
+        glance.ensure(lab)
+    say(f"lab {name} is up: Glance {lab.glance_url}, Keystone {lab.keystone_url}, log-ins in {lab.clouds_file}")
+    return lab
+
+
+def down(name: str = "dev", home: Path = HOME) -> None:
+    """End every process of the lab and remove every file; harmless when there is none."""
+    with registry.locked(name, home) as folder:
+        ended = kill_marked(folder)
+        shutil.rmtree(folder)
+    say(f"lab {name} is down: {ended} processes ended, {folder} removed")
+
+
+def _edges(asked: int | None) -> int:
+    edges = 2 if asked is None else asked
+    if not 1 <= edges <= MAX_EDGES:
+        raise LabError(f"--sites is the number of edges, from 1 to {MAX_EDGES}; {edges} was asked for")
+    return edges
+
+
+def _again(lab: Lab, edges: int | None, token_lifetime: int | None) -> Lab:
+    """An existing lab keeps its sites; the lifetime of its tokens can change."""
+    if edges not in (None, lab.edges):
+        raise LabError(
+            f"lab {lab.name!r} has {lab.edges} edges, not {edges}; take it down first: "
+            f"python -m deploy.lab down --name {lab.name}"
+        )
+    if token_lifetime in (None, lab.token_lifetime):
+        return lab
+    keystone.stop(lab)  # before the change is recorded: killed in between, the next `up` starts it again
+    return layout.replace(lab, token_lifetime=token_lifetime)
+
+
+def _site(lab: Lab, site: Site) -> None:
+    if (site.folder / "made").exists():
+        faults.repair(lab, site)
+    else:
+        cluster.ensure(lab, site)
+
+
+def _end_strays(lab: Lab) -> None:
+    """End what an `up` that was killed had started but not recorded yet, or was still running to prepare a service."""
+    services = [keystone.running(lab), glance.running(lab)]
+    services += [cluster.daemon(site, kind) for site in lab.sites for kind in cluster.DAEMONS]
+    ended = kill_marked(lab.folder, keep={service.pid for service in services if service})
+    if ended:
+        say(f"ended {ended} processes that a killed command had left")
+
+
+def _side_by_side(*steps: Callable[[], None]) -> None:
+    """All steps at once; when some fail, every failure is told."""
+    failures = []
+    with ThreadPoolExecutor(len(steps)) as pool:
+        for done in [pool.submit(step) for step in steps]:
+            try:
+                done.result()
+            except (LabError, rados.Error, ClientException) as failure:
+                failures.append(str(failure))
+    if failures:
+        raise LabError("\n".join(failures))

@@ -1,0 +1,62 @@
+"""What is really at a site, read straight from Ceph: the witness that neither Glance nor edgesync can talk round."""
+
+import hashlib
+from dataclasses import dataclass
+
+import rbd
+
+from deploy.lab import ceph
+from deploy.lab.layout import Lab
+
+SNAPSHOT = "snap"
+_CHUNK = 8 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readback:
+    """One image at one site."""
+
+    exists: bool
+    size: int = 0
+    snapshot: bool = False  # whether there is a snapshot `snap`
+    protected: bool = False  # and whether it is protected, so that it can be booted from
+    sha512: str = ""  # of the content at that snapshot; empty without one
+
+    @property
+    def bootable(self) -> bool:
+        return self.snapshot and self.protected
+
+
+def readback(lab: Lab, site: str, image: str, *, pool: str = "images") -> Readback:
+    """Read the whole image with edgesync's own client; a dead site raises `rados.Error` or `rbd.Error` in time."""
+    with ceph.pool(lab.site(site), pool) as ioctx:
+        try:
+            handle = rbd.Image(ioctx, image, read_only=True)
+        except rbd.ImageNotFound:
+            found = Readback(exists=False)
+        else:
+            with handle:
+                found = _read(handle)
+    return found
+
+
+def rbd_images(lab: Lab, site: str, pool: str = "images") -> list[str]:
+    """Every RBD image in a pool of the site, known to Glance or not."""
+    with ceph.pool(lab.site(site), pool) as ioctx:
+        return sorted(rbd.RBD().list(ioctx))
+
+
+def _read(image: rbd.Image) -> Readback:
+    size = image.size()
+    if not any(snapshot["name"] == SNAPSHOT for snapshot in image.list_snaps()):
+        return Readback(exists=True, size=size)
+    protected = image.is_protected_snap(SNAPSHOT)
+    image.set_snap(SNAPSHOT)
+    return Readback(exists=True, size=size, snapshot=True, protected=protected, sha512=_sha512(image))
+
+
+def _sha512(image: rbd.Image) -> str:
+    digest, size = hashlib.sha512(), image.size()
+    for start in range(0, size, _CHUNK):
+        digest.update(image.read(start, min(_CHUNK, size - start)))
+    return digest.hexdigest()

@@ -1,0 +1,44 @@
+"""A lab for the tests that need a real cloud: one for the whole run, `EDGESYNC_LAB_KEEP=1` keeps it for the next."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.lab import faults, glance, lifecycle
+from deploy.lab.layout import ROOT, Lab
+
+NAME = "test"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Central and two edges, healthy."""
+    keep = os.environ.get("EDGESYNC_LAB_KEEP") == "1"
+    if not keep:
+        lifecycle.down(NAME)
+    yield lifecycle.up(NAME, edges=2)
+    if not keep:
+        lifecycle.down(NAME)
+
+
+@pytest.fixture
+def breakable(lab: Lab) -> Iterator[Lab]:
+    """The same lab, for a test that breaks something: whole again when it ends."""
+    yield lab
+    for site in lab.sites:
+        faults.repair(lab, site)
+    glance.ensure(lab)
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command of the lab to its end, as a person does."""
+
+    def finished(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "deploy.lab", *argv]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+    return finished

@@ -1,0 +1,79 @@
+"""The configuration files say what the lab is."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.lab import render
+from deploy.lab.layout import Lab
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return Lab(name="try", edges=2, base_port=20_000, seed="5eed", token_lifetime=77, home=Path("/somewhere"))
+
+
+def parsed(text: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text)
+    return parser
+
+
+def test_ceph_keeps_to_its_folder_and_ports(lab: Lab) -> None:
+    conf = parsed(render.ceph_conf(lab.site("dcn0")))
+    assert conf["global"]["mon host"] == "v2:127.0.0.1:20040"
+    assert (conf["global"]["ms bind port min"], conf["global"]["ms bind port max"]) == ("20041", "20059")
+    assert conf["osd"]["osd data"] == "/somewhere/try/dcn0/osd"
+    assert conf["client"]["keyring"] == "/somewhere/try/dcn0/$name.keyring"
+
+
+def test_keyring_names_key_and_caps(lab: Lab) -> None:
+    site = lab.site("central")
+    conf = parsed(render.keyring(site, "client.edgesync"))
+    assert conf["client.edgesync"]["key"] == site.key("client.edgesync")
+    assert conf["client.edgesync"]["caps mon"] == '"profile rbd"'
+    assert conf["client.edgesync"]["caps osd"] == (
+        '"profile rbd pool=images, profile rbd pool=vms, profile rbd pool=volumes"'
+    )
+
+
+def test_glance_has_a_store_for_each_site(lab: Lab) -> None:
+    conf = parsed(render.glance_conf(lab))
+    assert conf["DEFAULT"]["enabled_backends"] == "central:rbd,dcn0:rbd,dcn1:rbd"
+    assert conf["glance_store"]["default_backend"] == "central"
+    assert conf["dcn1"]["rbd_store_ceph_conf"] == "/somewhere/try/dcn1/ceph.conf"
+    assert conf["keystone_authtoken"]["token_cache_time"] == "-1"
+
+
+def test_keystone_has_the_lifetime_asked_for(lab: Lab) -> None:
+    assert parsed(render.keystone_conf(lab))["token"]["expiration"] == "77"
+
+
+def test_clouds_has_everybody(lab: Lab) -> None:
+    clouds = yaml.safe_load(render.clouds(lab, "the-id"))["clouds"]
+    assert set(clouds) == {"admin", "member", "edgesync", "edgesync-appcred"}
+    assert clouds["edgesync"]["auth"]["password"] == lab.secret("edgesync")
+    assert clouds["edgesync-appcred"]["auth"]["application_credential_id"] == "the-id"
+
+
+def test_edgesync_configuration_is_complete(lab: Lab) -> None:
+    assert yaml.safe_load(render.edgesync(lab)) == {
+        "cloud": "edgesync",
+        "clouds_file": "/somewhere/try/clouds.yaml",
+        "hub": "central",
+        "stores": {"dcn0": {"max_concurrent": 2}, "dcn1": {"max_concurrent": 2}},
+        "policies": [{"name": "golden", "match": {"visibility": "public", "tags": ["golden"]}, "stores": "all"}],
+        "journal": {"url": "sqlite+aiosqlite:////somewhere/try/journal.db"},
+        "api": {"listen": "127.0.0.1:20002"},
+        "polling": {"active": "0.5s", "idle": "5s"},
+    }
+
+
+def test_server_has_one_worker(lab: Lab) -> None:
+    settings: dict[str, object] = {}
+    exec(render.gunicorn("some:app", 20_001, 4, Path("/somewhere")), settings)  # noqa: S102  # gunicorn does just this
+    assert settings["wsgi_app"] == "some:app"
+    assert settings["bind"] == "127.0.0.1:20001"
+    assert (settings["workers"], settings["threads"]) == (1, 4)
