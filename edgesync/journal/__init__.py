@@ -1,0 +1,13 @@
+"""The durable record: jobs, attempts, remembered failures and the history, in SQLite or PostgreSQL.
+
+`open_journal` is the way in. Each method of what it returns is one transaction, and one write happens at a time on
+either database, so no statement has to think about another that runs beside it.
+
+Forbidden here: decisions about what to copy or when to try again, clocks (every time is handed in, but for when the
+claim was made), and text that only one of the two databases understands outside `engine`, `claim` and `faults`.
+"""
+
+from edgesync.journal.opening import open_journal
+from edgesync.journal.store import SqlJournal
+
+__all__ = ["SqlJournal", "open_journal"]

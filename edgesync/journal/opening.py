@@ -1,0 +1,97 @@
+"""Opening a journal: is there one, may we have it, is it of our version."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from edgesync.errors import ConfigError, PermanentError
+from edgesync.journal import engine as engines
+from edgesync.journal.claim import Claim, FileLock, Lock, SessionLock
+from edgesync.journal.engine import Place
+from edgesync.journal.faults import translated
+from edgesync.journal.migrate import Schema, inspect, upgrade
+from edgesync.journal.store import SqlJournal
+
+
+async def open_journal(url: str, *, readonly: bool = False) -> SqlJournal:
+    """Open the journal, made or brought up to date if need be; nobody else may have claimed it for that.
+
+    With `readonly` nothing is created or changed, a daemon may be at work on it, and one that does not exist yet
+    reads as an empty one.
+    """
+    place = Place.parse(url)
+    with translated():
+        return await (_open_for_reading(place) if readonly else _open(place))
+
+
+async def _open(place: Place) -> SqlJournal:
+    if place.file is not None:
+        await asyncio.to_thread(_check_folder, place.file)
+    async with AsyncExitStack() as opened:
+        engine = _kept(engines.connect(place), opened)
+        claim = Claim(_lock(place))
+        if await inspect(engine) is not Schema.CURRENT:
+            async with claim.locked(engine):
+                await upgrade(engine)
+        opened.pop_all()
+    return SqlJournal(engine, claim)
+
+
+async def _open_for_reading(place: Place) -> SqlJournal:
+    if place.file is None or await asyncio.to_thread(_exists, place.file):
+        async with AsyncExitStack() as opened:
+            engine = _kept(engines.connect_for_reading(place), opened)
+            schema = await inspect(engine)
+            if schema is Schema.OLD:
+                raise PermanentError(
+                    "An older edgesync has written this journal.", remedy="Start the daemon: it brings it up to date."
+                )
+            if schema is Schema.CURRENT:
+                opened.pop_all()
+                return SqlJournal(engine, None)
+    async with AsyncExitStack() as opened:
+        nothing = _kept(engines.connect_to_nothing(), opened)
+        await upgrade(nothing)
+        opened.pop_all()
+    return SqlJournal(nothing, None)
+
+
+def _kept(engine: AsyncEngine, opened: AsyncExitStack) -> AsyncEngine:
+    """An engine that is closed again if the opening fails."""
+    opened.push_async_callback(engine.dispose)
+    return engine
+
+
+def _lock(place: Place) -> Lock:
+    if place.file is not None:
+        return FileLock(place.file.with_name(f"{place.file.name}.lock"))
+    return SessionLock(engines.connect_for_claim(place))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise ConfigError(
+            [f"journal.url: the user of this process may not look at {path}"],
+            remedy="Run this as edgesync's user: sudo -u edgesync edgesync ...",
+        ) from error
+
+
+def _check_folder(file: Path) -> None:
+    folder = file.parent
+    if not _exists(folder):
+        raise ConfigError(
+            [f"journal.url: the folder {folder} does not exist"],
+            remedy=f"Create it: install -d -o edgesync -m 0750 {folder}",
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(
+            [f"journal.url: the folder {folder} is not writable for the user of this process"],
+            remedy=f"Give it to edgesync's user: chown edgesync {folder}",
+        )

@@ -1,0 +1,138 @@
+"""Rows to records and back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row
+
+from edgesync.domain.copy import Failure
+from edgesync.domain.job import Attempt, CopyResult, Event, Job, StoreResult
+
+Values = dict[str, Any]
+
+
+def job_values(job: Job) -> Values:
+    return {
+        "id": job.id,
+        "image_id": job.image,
+        "image_name": job.image_name,
+        "origin": job.origin,
+        "requested_by": job.requested_by,
+        "allow_failure": job.allow_failure,
+        "priority": job.priority,
+        "state": job.state,
+        "created_at": job.created_at,
+        "ended_at": job.ended_at,
+    }
+
+
+def attempt_values(attempt: Attempt, *, opened_job: bool) -> Values:
+    return {
+        "id": attempt.id,
+        "job_id": attempt.job,
+        "opened_job": opened_job,
+        "image_id": attempt.image,
+        "allow_failure": attempt.allow_failure,
+        "started_at": attempt.started_at,
+        "task_id": attempt.task,
+        "ended_at": attempt.ended_at,
+        "message": attempt.message,
+    }
+
+
+def store_values(owner: Values, results: Iterable[StoreResult]) -> list[Values]:
+    """The stores of a job or an attempt; `owner` names it."""
+    return [
+        {**owner, "position": position, "store_id": entry.store, "result": entry.result, "reason": entry.reason}
+        for position, entry in enumerate(results)
+    ]
+
+
+def failure_values(failure: Failure) -> Values:
+    return {
+        "image_id": failure.image,
+        "store_id": failure.store,
+        "attempts": failure.attempts,
+        "error": failure.error,
+        "remedy": failure.remedy,
+        "failed_at": failure.failed_at,
+        "next_try": failure.next_try,
+    }
+
+
+def event_values(event: Event) -> Values:
+    return {
+        "at": event.at,
+        "kind": event.kind,
+        "message": event.message,
+        "image_id": event.image,
+        "store_id": event.store,
+        "job_id": event.job,
+    }
+
+
+def to_results(rows: Iterable[Sequence[Any]]) -> dict[str, tuple[StoreResult, ...]]:
+    """From (owner, store, result, reason) in order of position: the results of each owner."""
+    results: dict[str, list[StoreResult]] = defaultdict(list)
+    for owner, store, result, reason in rows:
+        results[owner].append(StoreResult(store=store, result=result, reason=reason))
+    return {owner: tuple(entries) for owner, entries in results.items()}
+
+
+def to_job(row: Row[Any], stores: tuple[StoreResult, ...]) -> Job:
+    return Job(
+        id=row.id,
+        image=row.image_id,
+        image_name=row.image_name,
+        origin=row.origin,
+        requested_by=row.requested_by,
+        allow_failure=row.allow_failure,
+        priority=row.priority,
+        state=row.state,
+        stores=stores,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+    )
+
+
+def to_attempt(row: Row[Any], results: tuple[StoreResult, ...]) -> Attempt:
+    told = row.ended_at is not None
+    return Attempt(
+        id=row.id,
+        job=row.job_id,
+        image=row.image_id,
+        stores=tuple(entry.store for entry in results),
+        allow_failure=row.allow_failure,
+        started_at=row.started_at,
+        task=row.task_id,
+        ended_at=row.ended_at,
+        results=tuple(entry for entry in results if told and entry.result is not CopyResult.PENDING),
+        message=row.message,
+    )
+
+
+def to_failure(row: Row[Any]) -> Failure:
+    return Failure(
+        image=row.image_id,
+        store=row.store_id,
+        attempts=row.attempts,
+        error=row.error,
+        remedy=row.remedy,
+        failed_at=row.failed_at,
+        next_try=row.next_try,
+    )
+
+
+def to_event(row: Row[Any]) -> Event:
+    return Event(
+        at=row.at,
+        kind=row.kind,
+        message=row.message,
+        image=row.image_id,
+        store=row.store_id,
+        job=row.job_id,
+        seq=row.seq,
+    )

@@ -1,0 +1,138 @@
+"""The journal as the rest of edgesync sees it: one method, one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from edgesync.domain.copy import Failure
+from edgesync.domain.image import ImageId, TaskId
+from edgesync.domain.job import Attempt, AttemptId, Event, HistoryFilter, Job, JobId, JobState, Verdict
+from edgesync.domain.world import Ledger
+from edgesync.errors import PermanentError
+from edgesync.journal import outcome, read, trim, write
+from edgesync.journal.claim import Claim
+from edgesync.journal.engine import reading
+from edgesync.journal.faults import translated
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqlJournal:
+    """Implements `edgesync.domain.ports.Journal`; made by `open_journal`.
+
+    Cancelling a caller does not cancel its transaction: that goes on to its end, which `close` awaits. A database
+    driver that is interrupted half-way may keep its connection, and with it the lock that every other write needs.
+    """
+
+    def __init__(self, engine: AsyncEngine, claim: Claim | None) -> None:
+        self._engine = engine
+        self._reads = reading(engine)
+        # None: opened for reading.
+        self._claim = claim
+        # The database lets one write happen at a time; waiting here is fair, and costs no connection.
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def claim(self) -> None:
+        await self._whole(self._claim_now())
+
+    async def close(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running)
+        if self._claim is not None:
+            await self._claim.release()
+        await self._engine.dispose()
+
+    async def ledger(self) -> Ledger:
+        return await self._read(read.ledger)
+
+    async def add_job(self, job: Job) -> None:
+        await self._write(write.add_job, job)
+
+    async def start_attempt(self, attempt: Attempt, *, job: Job | None = None) -> None:
+        await self._write(write.start_attempt, attempt, job)
+
+    async def attach_task(self, attempt: AttemptId, task: TaskId) -> None:
+        await self._write(write.attach_task, attempt, task)
+
+    async def finish_attempt(
+        self, attempt: AttemptId, verdict: Verdict, failures: Sequence[Failure], *, at: datetime
+    ) -> bool:
+        return await self._write(outcome.finish_attempt, attempt, verdict, failures, at)
+
+    async def drop_attempt(self, attempt: AttemptId) -> None:
+        await self._write(write.drop_attempt, attempt)
+
+    async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
+        await self._write(outcome.settle, job, verdict, at)
+
+    async def job(self, job: JobId) -> Job:
+        return await self._read(read.job, job)
+
+    async def jobs(
+        self, *, image: ImageId | None = None, state: JobState | None = None, limit: int = 100
+    ) -> tuple[Job, ...]:
+        return await self._read(read.newest_jobs, image=image, state=state, limit=limit)
+
+    async def attempts(self, *, image: ImageId | None = None, limit: int = 100) -> tuple[Attempt, ...]:
+        return await self._read(read.newest_attempts, image=image, limit=limit)
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        await self._write(write.add_events, events)
+
+    async def history(self, filter: HistoryFilter) -> tuple[Event, ...]:  # noqa: A002  the Protocol's word
+        return await self._read(read.history, filter)
+
+    async def trim(self, before: datetime) -> int:
+        total = 0
+        while removed := await self._write(trim.trim, before):
+            total += removed
+        return total
+
+    async def _read(
+        self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        async def transaction() -> T:
+            with translated():
+                async with self._reads.begin() as connection:
+                    return await work(connection, *args, **kwargs)
+
+        return await self._whole(transaction())
+
+    async def _write(
+        self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        claim = self._writable()
+
+        async def transaction() -> T:
+            with translated():
+                async with self._turn, self._engine.begin() as connection:
+                    await claim.check(connection)
+                    return await work(connection, *args, **kwargs)
+
+        return await self._whole(transaction())
+
+    async def _claim_now(self) -> None:
+        claim = self._writable()
+        if claim.held:
+            return
+        with translated():
+            async with claim.locked(self._reads):
+                claim.confirm(await self._write(claim.raise_epoch))
+
+    def _writable(self) -> Claim:
+        if self._claim is None:
+            raise PermanentError("This journal was opened for reading.", remedy="Ask the daemon to do it.")
+        return self._claim
+
+    async def _whole(self, transaction: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(transaction)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
