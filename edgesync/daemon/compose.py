@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from edgesync.clients.glance import GlanceClient
-from edgesync.clients.keystone import KeystoneAuth
+from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle, Wishes
@@ -26,6 +26,9 @@ from edgesync.journal import open_journal
 from edgesync.observe.observer import Observer
 from edgesync.plan.budget import Budget
 from edgesync.plan.retry import Backoff
+
+# Operation, status, seconds: told of every exchange with Glance.
+OnRequest = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,16 +65,20 @@ def observer_of(settings: Settings, glance: Glance, clock: Clock) -> Observer:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[GlanceClient]:
+async def connected(settings: Settings, on_request: OnRequest = lambda *_: None) -> AsyncIterator[GlanceClient]:
     """A Glance client with the settings' credentials."""
-    auth = KeystoneAuth(cloud=settings.cloud, clouds_file=settings.clouds_file, region=settings.region)
-    async with GlanceClient(
-        auth,
-        deadline=settings.glance.timeout,
-        page_size=settings.glance.page_size,
-        on_request=metrics.request if metrics else None,
-    ) as glance:
-        yield glance
+    files = [str(settings.clouds_file)] if settings.clouds_file else None
+    auth = OpenStackAuth(cloud=settings.cloud, config_files=files)
+    try:
+        async with GlanceClient(
+            auth,
+            deadline=settings.glance.timeout,
+            page_size=settings.glance.page_size,
+            on_request=on_request,
+        ) as glance:
+            yield glance
+    finally:
+        await auth.close()
 
 
 @asynccontextmanager
@@ -84,7 +91,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
         journal = await open_journal(settings.journal.url)
         stack.push_async_callback(journal.close)
         await journal.claim()
-        glance = await stack.enter_async_context(connected(settings, metrics))
+        glance = await stack.enter_async_context(connected(settings, metrics.request))
         yield assemble(settings, glance=glance, journal=journal, clock=clock, showcase=showcase, metrics=metrics)
 
 

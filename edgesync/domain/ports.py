@@ -84,14 +84,20 @@ class Journal(Protocol):
         ...
 
     async def finish_attempt(
-        self, attempt: AttemptId, verdict: Verdict, failures: Sequence[Failure], *, at: datetime
+        self,
+        attempt: AttemptId,
+        verdict: Verdict,
+        failures: Sequence[Failure],
+        *,
+        events: Sequence[Event] = (),
+        at: datetime,
     ) -> bool:
         """Record the end of an attempt once; False when it was recorded before.
 
         In the same transaction: the results go to the leading job; `copied` also to every other open job that waits
         for the same image and store, `failed` to those among them that allow failure; jobs with nothing pending end
         (`failed` if any store failed or was reverted, else `done`); the failures of copied stores are forgotten,
-        those given are remembered.
+        those given are remembered, and `events` are added.
         """
         ...
 

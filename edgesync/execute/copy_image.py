@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 # Glance's clock and ours may differ by so much when we ask whether a task can be the one we asked for.
 CLOCK_SKEW = timedelta(seconds=30)
-# How often an import is asked for when the answer is lost, and the pause before the next try, in seconds.
-SUBMISSIONS = 3
+# How often an import is asked for again when the answer is lost, and the pause before that, in seconds.
+RESENDS = 2
 PAUSE = 2.0
 # The longest pause between two looks at a running import while Glance does not answer, in seconds.
 LONGEST_PAUSE = 30.0
@@ -89,63 +89,70 @@ class CopyImageEngine:
             await self._gone(attempt)
 
     async def _submit(self, attempt: Attempt) -> Attempt | None:
-        """Send the request; None when there is nothing to follow. What came of it is in the journal either way."""
-        image = await self._look(attempt.image)
-        if _overtaken(attempt, image):
+        """Send the request; None when there is nothing to follow. What came of it is in the journal either way.
+
+        An answer that got lost may mean that the request arrived: then a task shows, and nothing is sent again.
+        """
+        if _overtaken(attempt, await self._look(attempt.image)):
             # The plan was made from an older picture; the next one, made from this, does better.
             await self._recorder.never_sent(attempt, "the image had changed since it was listed")
             return None
+        refusal = await self._send(attempt)
+        for _ in range(RESENDS):
+            if not isinstance(refusal, TransientError):
+                break
+            await self._clock.sleep(refusal.retry_after or PAUSE)
+            if known := await self._identify(attempt):
+                await self._recorder.started(known)
+                return known
+            refusal = await self._send(attempt)
+        if refusal is not None:
+            await self._refused(attempt, refusal)
+            return None
+        accepted = await self._holder(attempt)
+        await self._recorder.started(accepted)
+        return accepted
+
+    async def _send(self, attempt: Attempt) -> EdgesyncError | None:
+        """Ask Glance for the import; its refusal, or None when it took the request."""
         try:
-            known = await self._ask(attempt)
+            await self._glance.copy_image(attempt.image, attempt.stores, allow_failure=attempt.allow_failure)
         except NotFoundError:
             raise
-        except ConflictError as refusal:
-            # A rival was faster. Its import shows as the lock, and the plan waits for that.
-            await self._recorder.overtaken(attempt, refusal.message)
-            await self._look(attempt.image)
-            await self._clock.sleep(PAUSE)
-        except RequestError as refusal:
-            if _overtaken(attempt, await self._look(attempt.image)):
-                await self._recorder.overtaken(attempt, refusal.message)
-            else:
-                await self._refused(attempt, refusal, hopeless=True)
-        except PermanentError as refusal:
-            await self._refused(attempt, refusal, hopeless=True)
-        except TransientError as trouble:
-            await self._refused(attempt, trouble, hopeless=False)
-        else:
-            await self._recorder.started(known)
-            return known
+        except EdgesyncError as refusal:
+            return refusal
         return None
 
-    async def _ask(self, attempt: Attempt) -> Attempt:
-        """Ask until it is certain that Glance has the request, or that it won't take it."""
-        lost: TransientError | None = None
-        for _ in range(SUBMISSIONS):
-            try:
-                await self._glance.copy_image(attempt.image, attempt.stores, allow_failure=attempt.allow_failure)
-            except TransientError as error:
-                # Nobody knows whether the request arrived: if it did, a task shows.
-                lost = error
-                await self._clock.sleep(error.retry_after or PAUSE)
-            except ConflictError:
-                if lost is None:
-                    raise
-            else:
-                return await self._identify(attempt) or attempt
-            if known := await self._identify(attempt):
-                return known
-        raise lost or ConflictError("another import holds the image")
+    async def _refused(self, attempt: Attempt, refusal: EdgesyncError) -> None:
+        """Decide whether a refusal is a failure, or only says that somebody else was faster."""
+        image = await self._look(attempt.image)
+        if isinstance(refusal, ConflictError) or (isinstance(refusal, RequestError) and _overtaken(attempt, image)):
+            await self._clock.sleep(PAUSE)
+            await self._recorder.overtaken(attempt, refusal.message)
+            return
+        await self._recorder.finished(
+            attempt,
+            failed_everywhere(attempt.stores, refusal.message),
+            remedy=refusal.remedy,
+            hopeless=isinstance(refusal, PermanentError),
+        )
+
+    async def _holder(self, attempt: Attempt) -> Attempt:
+        """The attempt that Glance has just accepted, with its task: the lock is set before the 202 goes out."""
+        image = await self._look(attempt.image)
+        if image.lock is not None:
+            return replace(attempt, task=image.lock)
+        return await self._identify(attempt) or attempt
 
     async def _identify(self, attempt: Attempt) -> Attempt | None:
         """Find the task that does this attempt: the holder of the lock, or a task that ended already."""
         image = await self._look(attempt.image)
         tasks = await self._glance.tasks(attempt.image)
         oldest = attempt.started_at - CLOCK_SKEW
-        ours = [task for task in tasks if set(task.stores) == set(attempt.stores) and task.created_at >= oldest]
-        if image.lock is not None and (not tasks or any(task.id == image.lock for task in ours)):
+        ours = [task.id for task in tasks if set(task.stores) == set(attempt.stores) and task.created_at >= oldest]
+        if image.lock in ours:
             return replace(attempt, task=image.lock)
-        return replace(attempt, task=ours[0].id) if ours else None
+        return replace(attempt, task=ours[0]) if ours else None
 
     async def _watch(self, attempt: Attempt) -> None:
         """Look at the import until its lock is gone; then what the stores say is the outcome."""
@@ -176,10 +183,6 @@ class CopyImageEngine:
             verdict = taken_away(verdict, extra)
         self._board.clear(attempt)
         await self._recorder.finished(attempt, verdict, remedy=LOOK_AT.format(image=attempt.image))
-
-    async def _refused(self, attempt: Attempt, error: EdgesyncError, *, hopeless: bool) -> None:
-        verdict = failed_everywhere(attempt.stores, error.message)
-        await self._recorder.finished(attempt, verdict, remedy=error.remedy, hopeless=hopeless)
 
     async def _gone(self, attempt: Attempt) -> None:
         self._board.clear(attempt)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from edgesync.domain.copy import Progress
 from edgesync.domain.image import Image, ImageId, ImportTask
-from edgesync.domain.job import Attempt
+from edgesync.domain.job import Attempt, AttemptId
 from edgesync.domain.store import StoreId
 
 # "Copied 16 MiB" speaks of the store being written; Glance writes them in the order of the request.
@@ -33,12 +33,21 @@ class _Track:
         return max(0.0, (last - first) / seconds) if seconds > 0 else 0.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Message:
+    """Which store is being written, and the message that still spoke of the one before."""
+
+    store: StoreId | None
+    stale: str
+
+
 class ProgressBoard:
     """Bytes per image and store."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[ImageId, StoreId], Progress] = {}
         self._tracks: dict[tuple[ImageId, StoreId], _Track] = {}
+        self._messages: dict[AttemptId, _Message] = {}
 
     @property
     def entries(self) -> Mapping[tuple[ImageId, StoreId], Progress]:
@@ -48,16 +57,25 @@ class ProgressBoard:
         """Note what Glance says of the import: finished stores, and the bytes of the one being written."""
         total = image.size or 0
         writing = next((store for store in attempt.stores if store not in image.stores | image.failed), None)
+        written = self._written(attempt, writing, task)
         for store in attempt.stores:
-            if store in image.stores:
-                done = total
-            elif store == writing:
-                done = min(total, _bytes_written(task))
-            else:
-                done = 0
+            done = total if store in image.stores else min(total, written) if store == writing else 0
             self._note(attempt, store, done=done, total=total, now=now)
 
+    def _written(self, attempt: Attempt, writing: StoreId | None, task: ImportTask | None) -> int:
+        """Bytes of the store being written, as the task's message tells (once a minute).
+
+        When Glance goes on to the next store, the message of the one before stays for a while: it counts for nothing.
+        """
+        message = task.message if task is not None else ""
+        before = self._messages.get(attempt.id)
+        if before is None or before.store != writing:
+            before = self._messages[attempt.id] = _Message(store=writing, stale=message if before else "")
+        found = COPIED.search(message) if message != before.stale else None
+        return int(found.group(1)) * MIB if found else 0
+
     def clear(self, attempt: Attempt) -> None:
+        self._messages.pop(attempt.id, None)
         for store in attempt.stores:
             self._entries.pop((attempt.image, store), None)
             self._tracks.pop((attempt.image, store), None)
@@ -74,8 +92,3 @@ class ProgressBoard:
             rate=track.rate(),
             since=track.since,
         )
-
-
-def _bytes_written(task: ImportTask | None) -> int:
-    found = COPIED.search(task.message) if task is not None and task.message else None
-    return int(found.group(1)) * MIB if found else 0

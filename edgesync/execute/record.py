@@ -117,11 +117,11 @@ class Recorder:
 
     async def _end(self, attempt: Attempt, verdict: Verdict, failures: list[Failure]) -> None:
         now = self.clock.now()
-        if not await self._kept(self.journal.finish_attempt(attempt.id, verdict, failures, at=now)):
-            return
         seconds = (now - attempt.started_at).total_seconds()
         events = [self._event(attempt, entry, seconds) for entry in verdict.results]
-        await self._kept(self.journal.add_events(events))
+        ended = self.journal.finish_attempt(attempt.id, verdict, failures, events=events, at=now)
+        if not await self._kept(ended):
+            return
         for entry in verdict.results:
             self.on_result(entry.store, entry.result, seconds)
             level = log.info if entry.result is CopyResult.COPIED else log.error

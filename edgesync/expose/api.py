@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
+from ipaddress import ip_address
 from itertools import islice
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from yarl import URL
 
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import HistoryFilter, JobId, JobState
@@ -79,7 +81,7 @@ class Api:
         self._metrics = metrics
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[problems, _same_origin], client_max_size=MAX_BODY)
+        app = web.Application(middlewares=[problems, _local_callers], client_max_size=MAX_BODY)
         app.add_routes(
             [
                 web.get("/v1/images", self._images),
@@ -192,8 +194,10 @@ def _selected(query: _ImagesQuery, picture: Picture) -> Sequence[Image]:
 
 
 @web.middleware
-async def _same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what a foreign web page could make a browser send."""
+async def _local_callers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a foreign web page could make a browser on this machine send."""
+    if not _is_loopback(request.host):
+        return respond(HTTPStatus.FORBIDDEN, f"this is not {request.host}", "address the API as 127.0.0.1 or localhost")
     if request.method not in {"GET", "HEAD"}:
         origin = request.headers.get("Origin")
         if origin is not None and origin.split("://", 1)[-1] != request.host:
@@ -206,6 +210,20 @@ async def _same_origin(request: web.Request, handler: Handler) -> web.StreamResp
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a Host header names this machine; a name that only resolves to it may be anybody's (DNS rebinding)."""
+    try:
+        name = URL(f"http://{host}").host or ""
+    except ValueError:
+        return False
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 _ANY: TypeAdapter[object] = TypeAdapter(object)

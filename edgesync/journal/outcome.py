@@ -21,7 +21,12 @@ _NAMED = 5
 
 
 async def finish_attempt(
-    connection: AsyncConnection, attempt: AttemptId, verdict: Verdict, new: Sequence[Failure], at: datetime
+    connection: AsyncConnection,
+    attempt: AttemptId,
+    verdict: Verdict,
+    new: Sequence[Failure],
+    events: Sequence[Event],
+    at: datetime,
 ) -> bool:
     row = (await connection.execute(select(attempts).where(attempts.c.id == attempt))).one_or_none()
     if row is None:
@@ -40,6 +45,7 @@ async def finish_attempt(
         await _hand_out(connection, entry, (jobs.c.id == row.job_id) | _shares(entry.result), row.image_id)
     await _forget(connection, row.image_id, verdict.results)
     await _remember(connection, new)
+    await add_events(connection, events)
     await _end_jobs(connection, row.image_id, at)
     return True
 

@@ -62,9 +62,15 @@ class SqlJournal:
         await self._write(write.attach_task, attempt, task)
 
     async def finish_attempt(
-        self, attempt: AttemptId, verdict: Verdict, failures: Sequence[Failure], *, at: datetime
+        self,
+        attempt: AttemptId,
+        verdict: Verdict,
+        failures: Sequence[Failure],
+        *,
+        events: Sequence[Event] = (),
+        at: datetime,
     ) -> bool:
-        return await self._write(outcome.finish_attempt, attempt, verdict, failures, at)
+        return await self._write(outcome.finish_attempt, attempt, verdict, failures, events, at)
 
     async def drop_attempt(self, attempt: AttemptId) -> None:
         await self._write(write.drop_attempt, attempt)

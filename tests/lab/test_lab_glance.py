@@ -14,7 +14,7 @@ import pytest
 import requests
 from keystoneauth1.session import Session
 
-from deploy.lab import api, glance, images, keystone, lifecycle, readback, status, upload
+from deploy.lab import api, glance, images, keystone, lifecycle, readback, render, status, upload
 from deploy.lab.layout import Lab
 
 SIZE = 12 * 2**20
@@ -141,12 +141,22 @@ def test_clouds_file_logs_in(lab: Lab, cloud: str) -> None:
     session.session.close()
 
 
-def test_expired_tokens_are_refused_at_once(lab: Lab, edgesync: Session) -> None:
+def refused(url: str, token: dict[str, str]) -> bool:
+    """Whether the token is refused, once Glance no longer remembers that it was good."""
+    deadline = time.monotonic() + render.TOKEN_CACHE + 5
+    while time.monotonic() < deadline:
+        if requests.get(url, headers=token, timeout=10).status_code == 401:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def test_expired_tokens_are_soon_refused(lab: Lab, edgesync: Session) -> None:
     url = f"{lab.glance_url}/v2/images"
     token = {"X-Auth-Token": str(edgesync.get_token())}
     assert requests.get(url, headers=token, timeout=10).status_code == 200
     keystone.expire_tokens(lab)
-    assert requests.get(url, headers=token, timeout=10).status_code == 401
+    assert refused(url, token)
     with api.login(lab, "edgesync") as again:
         assert again.get(url).status_code == 200
 
@@ -158,7 +168,7 @@ def test_token_lifetime_can_be_changed(breakable: Lab) -> None:
             token = {"X-Auth-Token": str(session.get_token())}
         assert requests.get(f"{breakable.glance_url}/v2/images", headers=token, timeout=10).status_code == 200
         time.sleep(6)
-        assert requests.get(f"{breakable.glance_url}/v2/images", headers=token, timeout=10).status_code == 401
+        assert refused(f"{breakable.glance_url}/v2/images", token)
     finally:
         lifecycle.up(breakable.name, token_lifetime=3600)
 

@@ -62,10 +62,12 @@ async def test_a_second_verdict_changes_nothing(journal: SqlJournal) -> None:
     job = make_job(A)
     attempt = make_attempt(job)
     await journal.start_attempt(attempt, job=job)
-    assert await journal.finish_attempt(attempt.id, make_verdict(dcn0="copied"), [], at=LATER)
+    told = [make_event(EventKind.COPY_DONE, at=LATER, store=A, job=job.id)]
+    assert await journal.finish_attempt(attempt.id, make_verdict(dcn0="copied"), [], events=told, at=LATER)
+    assert EventKind.COPY_DONE in [event.kind for event in await journal.history(HistoryFilter())]
     before = (await journal.jobs(), await journal.attempts(), await journal.history(HistoryFilter()))
     again = make_verdict(message="no", dcn0="failed")
-    assert not await journal.finish_attempt(attempt.id, again, [make_failure(A)], at=NOON)
+    assert not await journal.finish_attempt(attempt.id, again, [make_failure(A)], events=told, at=NOON)
     assert (await journal.jobs(), await journal.attempts(), await journal.history(HistoryFilter())) == before
     assert (await journal.ledger()).failures == {}
 

@@ -44,7 +44,7 @@ def test_glance_has_a_store_for_each_site(lab: Lab) -> None:
     assert conf["DEFAULT"]["enabled_backends"] == "central:rbd,dcn0:rbd,dcn1:rbd"
     assert conf["glance_store"]["default_backend"] == "central"
     assert conf["dcn1"]["rbd_store_ceph_conf"] == "/somewhere/try/dcn1/ceph.conf"
-    assert conf["keystone_authtoken"]["token_cache_time"] == "-1"
+    assert 0 < int(conf["keystone_authtoken"]["token_cache_time"]) <= 10
 
 
 def test_keystone_has_the_lifetime_asked_for(lab: Lab) -> None:
@@ -67,7 +67,7 @@ def test_edgesync_configuration_is_complete(lab: Lab) -> None:
         "policies": [{"name": "golden", "match": {"visibility": "public", "tags": ["golden"]}, "stores": "all"}],
         "journal": {"url": "sqlite+aiosqlite:////somewhere/try/journal.db"},
         "api": {"listen": "127.0.0.1:20002"},
-        "polling": {"active": "0.5s", "idle": "5s"},
+        "polling": {"active": "500ms", "idle": "5s"},
     }
 
 

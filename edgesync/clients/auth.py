@@ -1,0 +1,26 @@
+"""What a client needs of an authentication."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Protocol
+
+
+class Auth(Protocol):
+    """Headers and address for requests to one service."""
+
+    async def headers(self) -> dict[str, str]:
+        """Return headers with a token that is still good for a while."""
+        ...
+
+    async def endpoint(self) -> str:
+        """Return the service's URL from the catalog."""
+        ...
+
+    async def tls(self) -> ssl.SSLContext | bool:
+        """Return how to verify the service's certificate; True stands for the system's authorities."""
+        ...
+
+    async def invalidate(self) -> None:
+        """Forget the token: the service refused it."""
+        ...

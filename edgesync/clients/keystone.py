@@ -1,0 +1,91 @@
+"""Authentication as every OpenStack client does it: clouds.yaml or OS_* variables, through openstacksdk.
+
+keystoneauth blocks, so it runs in a thread of its own, one log-in at a time: whoever else needs a token meanwhile
+waits for that one. While a token is good, nobody needs the thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from edgesync.clients.login import Access, Login
+from edgesync.errors import UnreachableError
+
+T = TypeVar("T")
+
+
+class OpenStackAuth:
+    """Satisfies `edgesync.clients.auth.Auth` for the image service.
+
+    `cloud` is the name of an entry in clouds.yaml; None: OS_CLOUD, or OS_AUTH_URL and its like. `config_files`
+    replaces the places where clouds.yaml is looked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        cloud: str | None = None,
+        config_files: Sequence[str] | None = None,
+        load_envvars: bool = True,
+        deadline: float = 30.0,
+        api_timeout: float = 10.0,
+    ) -> None:
+        self._login = Login(cloud=cloud, config_files=config_files, load_envvars=load_envvars, api_timeout=api_timeout)
+        self._deadline = deadline
+        self._lock = asyncio.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keystone")
+        self._access: Access | None = None
+        self._stale = False
+
+    async def headers(self) -> dict[str, str]:
+        return dict((await self._current()).headers)
+
+    async def endpoint(self) -> str:
+        return (await self._current()).endpoint
+
+    async def tls(self) -> ssl.SSLContext | bool:
+        return await self._in_thread(self._login.tls)
+
+    async def invalidate(self) -> None:
+        """Log in anew before the next request."""
+        self._stale = True
+
+    async def close(self) -> None:
+        """End the thread and close its connections; one that hangs ends at its own time-out."""
+        self._pool.submit(self._login.close)
+        self._pool.shutdown(wait=False)
+
+    async def _current(self) -> Access:
+        if self._usable is None:
+            async with self._lock:
+                if self._usable is None:
+                    renew = self._stale
+                    self._access = await self._in_thread(lambda: self._login.access(renew=renew))
+                    self._stale = False
+        if self._access is None:
+            raise RuntimeError("a log-in ended without a token and without an error")
+        return self._access
+
+    @property
+    def _usable(self) -> Access | None:
+        access = self._access
+        if access is None or self._stale:
+            return None
+        ending = access.renew_at is not None and access.renew_at <= datetime.now(UTC)
+        return None if ending else access
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            return await asyncio.wait_for(future, self._deadline)
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"Keystone did not answer within {self._deadline:g} seconds.",
+                remedy="Check that Keystone's address (auth_url) can be reached from here.",
+                sent=False,
+            ) from error

@@ -1,0 +1,222 @@
+"""The blocking side of authentication: keystoneauth, its errors as sentences.
+
+Runs in the thread that `edgesync.clients.keystone` gives it, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from edgesync.errors import ConfigError, PermanentError, UnreachableError
+
+if TYPE_CHECKING:
+    from keystoneauth1.session import Session
+    from openstack.config import OpenStackConfig
+    from openstack.config.cloud_region import CloudRegion
+
+# A token with less life than this is renewed first.
+RENEW_BEFORE = timedelta(seconds=120)
+
+_PLACES = "Put clouds.yaml into the working directory, ~/.config/openstack or /etc/openstack, or set OS_* variables."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """What a log-in gives."""
+
+    headers: dict[str, str]
+    endpoint: str
+    # When to log in anew; None: never (auth types without tokens).
+    renew_at: datetime | None
+
+    def __repr__(self) -> str:
+        """Without the token: this may end up in a traceback."""
+        return f"Access(endpoint={self.endpoint!r}, renew_at={self.renew_at})"
+
+
+class Login:
+    """One identity in one cloud."""
+
+    def __init__(
+        self, *, cloud: str | None, config_files: Sequence[str] | None, load_envvars: bool, api_timeout: float
+    ) -> None:
+        self._cloud = cloud
+        self._config_files = None if config_files is None else list(config_files)
+        self._load_envvars = load_envvars
+        self._api_timeout = api_timeout
+        self._region: CloudRegion | None = None
+        self._endpoint = ""
+
+    def access(self, *, renew: bool = False) -> Access:
+        """Return a token that is good for a while, and the image endpoint, logging in if need be."""
+        region = self._open()
+        with _sentences(self._where(region), region):
+            session: Session = region.get_session()
+            if renew:
+                session.invalidate()
+            headers, renew_at = _token(session)
+            if renew or not self._endpoint:
+                self._endpoint = region.get_session_endpoint("image") or ""
+        if not self._endpoint:
+            raise PermanentError(
+                f"Keystone's catalog has no image endpoint for {self._name(region)} "
+                f"(interface {region.get_interface('image')}, region {region.get_region_name('image') or 'any'}).",
+                remedy="Name a project in clouds.yaml, correct region_name or interface there, or register the "
+                "endpoint: `openstack endpoint create image ...`.",
+            )
+        return Access(headers=headers, endpoint=self._endpoint, renew_at=renew_at)
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """How clouds.yaml wants certificates verified (verify, cacert, cert, key), for other HTTP libraries."""
+        verify, cert = self._open().get_requests_verify_args()
+        if verify is False:
+            return False
+        if verify is True and not cert:
+            return True
+        try:
+            context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+            if cert:
+                context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
+        except OSError as error:
+            raise ConfigError(
+                [f"clouds.yaml: cacert, cert or key can't be read: {error}"], remedy="Correct these paths."
+            ) from error
+        return context
+
+    def close(self) -> None:
+        if self._region is not None:
+            self._region.get_session().close()
+            self._region = None
+
+    def _open(self) -> CloudRegion:
+        """Read clouds.yaml and the environment, once."""
+        if self._region is None:
+            # 0.7 seconds that `edgesync --help` need not spend.
+            from openstack.config import OpenStackConfig  # noqa: PLC0415
+            from openstack.exceptions import ConfigException  # noqa: PLC0415
+
+            try:
+                config = OpenStackConfig(
+                    app_name="edgesync", load_envvars=self._load_envvars, config_files=self._config_files
+                )
+            except ConfigException as error:
+                raise ConfigError([f"clouds.yaml can't be read: {_first_line(error)}"], remedy=_PLACES) from error
+            self._region = self._choose(config)
+        return self._region
+
+    def _choose(self, config: OpenStackConfig) -> CloudRegion:
+        from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
+        from openstack.exceptions import ConfigException  # noqa: PLC0415
+
+        if self._cloud and self._cloud not in config.get_cloud_names():
+            raise self._unknown_cloud(config)
+        try:
+            region = config.get_one(cloud=self._cloud, api_timeout=self._api_timeout)
+        except (ClientException, ConfigException, ValueError) as error:
+            # ValueError: what openstacksdk makes of an `auth` that is no mapping.
+            raise self._incomplete(_first_line(error)) from error
+        # keystoneauth notices this late, and says it with a bare Exception.
+        if _asks_password(region.config) and not region.config["auth"].get("password"):
+            raise self._incomplete("there is no password")
+        return region
+
+    def _unknown_cloud(self, config: OpenStackConfig) -> ConfigError:
+        names = ", ".join(name for name in config.get_cloud_names() if name)
+        if config.config_filename:
+            problem = f"{config.config_filename} has no cloud named {self._cloud}, only {names or 'none at all'}."
+        else:
+            problem = f"There is no clouds.yaml, or it is not valid YAML, so nothing is known of cloud {self._cloud}."
+        return ConfigError([problem], remedy=f"Correct `cloud` in edgesync.yaml, or OS_CLOUD. {_PLACES}")
+
+    def _incomplete(self, why: str) -> ConfigError:
+        return ConfigError([f"The credentials of {self._cloud or 'the cloud'} are incomplete: {why}"], remedy=_PLACES)
+
+    def _where(self, region: CloudRegion) -> str:
+        return str(region.config.get("auth", {}).get("auth_url") or "an unknown address")
+
+    def _name(self, region: CloudRegion) -> str:
+        return f"cloud {self._cloud or region.name or 'envvars'}"
+
+
+def _asks_password(config: Mapping[str, Any]) -> bool:
+    return str(config.get("auth_type") or "password") in {"password", "v3password"}
+
+
+def _token(session: Session) -> tuple[dict[str, str], datetime | None]:
+    """Headers with a token, and when to renew it.
+
+    keystoneauth logs in anew at every single look-up when less than 120 seconds are left, so each is made once.
+    """
+    get_access = getattr(session.auth, "get_access", None)
+    if get_access is None:
+        return session.get_auth_headers() or {}, None
+    access = get_access(session)
+    left: timedelta = access.expires - datetime.now(UTC)
+    # Tokens that live shorter than the usual margin are used for most of their life.
+    return {"X-Auth-Token": access.auth_token}, access.expires - min(RENEW_BEFORE, left / 4)
+
+
+@contextmanager
+def _sentences(where: str, region: CloudRegion) -> Iterator[None]:
+    """Translate keystoneauth's errors. Its texts carry no secrets, but they carry jargon."""
+    from keystoneauth1 import exceptions  # noqa: PLC0415
+
+    try:
+        yield
+    except exceptions.Unauthorized as error:
+        raise PermanentError(
+            f"Keystone at {where} refused the log-in: wrong user, project, password or application credential secret.",
+            remedy="Correct the credentials in clouds.yaml (or OS_*); `openstack token issue` shows whether they work.",
+        ) from error
+    except exceptions.NotFound as error:
+        raise PermanentError(_not_found(where, region), remedy=_NOT_FOUND) from error
+    except exceptions.SSLError as error:
+        raise PermanentError(
+            f"Keystone at {where} has a certificate that can't be verified: {_first_line(error)}",
+            remedy="Name the authority's certificate as cacert in clouds.yaml (or OS_CACERT).",
+        ) from error
+    except (exceptions.ConnectFailure, exceptions.DiscoveryFailure, exceptions.RetriableConnectionFailure) as error:
+        raise UnreachableError(
+            f"Keystone at {where} can't be reached, or is no Keystone: {_first_line(error)}",
+            remedy="Check auth_url in clouds.yaml (or OS_AUTH_URL), and that Keystone runs.",
+            sent=False,
+        ) from error
+    except exceptions.HttpError as error:
+        if error.http_status and error.http_status >= 500:
+            raise UnreachableError(
+                f"Keystone at {where} answered HTTP {error.http_status}.",
+                remedy="Look into Keystone's log.",
+                sent=False,
+            ) from error
+        raise PermanentError(
+            f"Keystone at {where} refused the log-in: {_first_line(error)}", remedy="Look into Keystone's log."
+        ) from error
+    except exceptions.ClientException as error:
+        raise PermanentError(
+            f"Logging in to Keystone at {where} failed: {_first_line(error)}",
+            remedy="Compare clouds.yaml (or OS_*) with what `openstack token issue` accepts.",
+        ) from error
+
+
+_NOT_FOUND = (
+    "Look whether the application credential still exists (`openstack application credential list`), and whether "
+    "auth_url ends with what Keystone serves, usually /v3."
+)
+
+
+def _not_found(where: str, region: CloudRegion) -> str:
+    # A wrong application-credential id gives 404, not 401.
+    if "application_credential_id" in region.config.get("auth", {}):
+        return f"Keystone at {where} knows no application credential with this id."
+    return f"Keystone at {where} answered 404: there is no Keystone at this address, or what was named doesn't exist."
+
+
+def _first_line(error: Exception) -> str:
+    """What the error says, without the pool's innards that urllib3 appends to it."""
+    return re.split(r"\n|: HTTPS?ConnectionPool", str(error).strip(), maxsplit=1)[0][:200]

@@ -1,0 +1,105 @@
+"""What the contract suite does to a Glance behind the client's back, and the tools to watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from edgesync.domain.image import Image, ImageId, ImportTask
+from edgesync.domain.ports import Glance
+from edgesync.domain.store import StoreId
+
+SIZE = 12 * 1024 * 1024
+
+
+class Driver(Protocol):
+    """Everything that is done to the cloud by somebody else than edgesync."""
+
+    hub: StoreId
+    # At least two, all healthy.
+    edges: Sequence[StoreId]
+
+    def now(self) -> datetime:
+        """Glance's clock."""
+        ...
+
+    async def wait(self, seconds: float) -> None: ...
+
+    async def make_image(
+        self,
+        *,
+        name: str,
+        visibility: str = "public",
+        hidden: bool = False,
+        tags: Sequence[str] = (),
+        properties: dict[str, str] | None = None,
+    ) -> ImageId:
+        """An active image of SIZE bytes whose data is at the hub. As a community image it is another project's."""
+        ...
+
+    async def make_queued_image(self) -> ImageId:
+        """An image without data."""
+        ...
+
+    async def rename(self, image: ImageId, name: str) -> None: ...
+
+    async def delete_image(self, image: ImageId) -> None: ...
+
+    async def hold(self, store: StoreId) -> None:
+        """Writes to the store hang."""
+        ...
+
+    async def release(self, store: StoreId) -> None: ...
+
+    async def place(self, image: ImageId, store: StoreId) -> str:
+        """Put the image's data into the store without Glance's knowledge; return its location's URL."""
+        ...
+
+    async def crash(self) -> None:
+        """Kill glance-api and start it again."""
+        ...
+
+    def client(self, *, page_size: int = 1000) -> Glance:
+        """A client as an admin; the driver closes it."""
+        ...
+
+    def client_as_member(self) -> Glance:
+        """A client whose user has no admin role."""
+        ...
+
+    def client_with_bad_token(self) -> Glance: ...
+
+
+async def everything(glance: Glance, *, updated_since: datetime | None = None) -> dict[ImageId, Image]:
+    """All that the list says."""
+    return {image.id: image async for page in glance.images(updated_since=updated_since) for image in page}
+
+
+def lists(image: Image) -> tuple[set[StoreId], set[StoreId], set[StoreId]]:
+    """Where the image is, where it is being imported to, where that failed."""
+    return set(image.stores), set(image.importing_to), set(image.failed)
+
+
+async def settled(glance: Glance, driver: Driver, image: ImageId, *, within: float = 60.0) -> Image:
+    """The image once its lock is gone."""
+    for _ in range(int(within / 0.25)):
+        seen = await glance.image(image)
+        if seen.lock is None:
+            return seen
+        await driver.wait(0.25)
+    raise AssertionError(f"image {image} is still locked: {seen}")
+
+
+async def importing(glance: Glance, driver: Driver, image: ImageId, store: StoreId) -> Image:
+    """The image once Glance lists the store as being imported to."""
+    for _ in range(120):
+        seen = await glance.image(image)
+        if store in seen.importing_to:
+            return seen
+        await driver.wait(0.25)
+    raise AssertionError(f"image {image} is not imported to {store}: {seen}")
+
+
+async def newest_task(glance: Glance, image: ImageId) -> ImportTask:
+    return (await glance.tasks(image))[0]

@@ -1,0 +1,159 @@
+"""What the daemon does when all is well, and when people ask for the same thing at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edgesync.domain.job import CopyResult, EventKind, JobState, Origin
+from edgesync.errors import NotFoundError, RequestError
+from tests.scenario.stage import Stage
+
+
+async def test_a_policy_fills_the_edges_with_one_import(stage: Stage) -> None:
+    image = stage.add_golden()
+    other = stage.fake.add_image(name="private", tags=[])
+    async with stage.life():
+        await stage.until_at(image, "central", "dcn0", "dcn1")
+        (job,) = await stage.jobs()
+        assert (job.origin, job.requested_by, job.state) == (Origin.POLICY, "golden", JobState.DONE)
+        assert len(await stage.events(EventKind.COPY_DONE)) == 2
+    assert stage.fake.accepted == [(image, ("dcn0", "dcn1"))]
+    assert stage.fake.image(other).stores == ["central"]
+
+
+async def test_an_image_that_comes_later_is_noticed(stage: Stage) -> None:
+    async with stage.life():
+        await stage.until(lambda: stage.running.showcase.picture is not None, "first look")
+        await stage.until_at(stage.add_golden(), "dcn0", "dcn1")
+
+
+async def test_a_copy_deleted_behind_its_back_returns(stage: Stage) -> None:
+    image = stage.add_golden(stores=("central", "dcn0", "dcn1"))
+    async with stage.life():
+        await stage.until(lambda: stage.running.showcase.picture is not None, "first look")
+        entry = stage.fake.image(image)
+        stage.fake.change_image(image, stores=[store for store in entry.stores if store != "dcn1"])
+        await stage.until_at(image, "dcn1")
+
+
+async def test_twenty_requests_at_once_make_one_import_per_store(stage: Stage) -> None:
+    image = stage.fake.add_image(name="wanted", tags=[])
+    async with stage.life():
+        first = await stage.ask(image)
+        wishes = [("dcn0",), ("dcn1",), ("dcn0", "dcn1"), ()]
+        rest = await asyncio.gather(*(stage.ask(image, *wishes[number % 4]) for number in range(19)))
+        for job in [first, *rest]:
+            ended = await stage.ended(job)
+            assert ended.state is JobState.DONE
+            assert {entry.result for entry in ended.stores} == {CopyResult.COPIED}
+        assert await stage.events(EventKind.COPY_FAILED, EventKind.RIVAL_IMPORT) == []
+    imported = sorted(store for _, stores in stage.fake.accepted for store in stores)
+    assert imported == ["dcn0", "dcn1"]
+
+
+async def test_all_stores_leaves_out_those_that_have_it(stage: Stage) -> None:
+    image = stage.fake.add_image(stores=["central", "dcn0"])
+    async with stage.life():
+        job = await stage.ask(image)
+        assert [entry.store for entry in job.stores] == ["dcn1"]
+        assert (await stage.ended(job)).state is JobState.DONE
+
+
+async def test_all_stores_of_an_image_that_is_everywhere_is_done_at_once(stage: Stage) -> None:
+    image = stage.fake.add_image(stores=["central", "dcn0", "dcn1"])
+    async with stage.life():
+        job = await stage.ask(image)
+        assert (job.state, job.stores) == (JobState.DONE, ())
+
+
+async def test_requests_that_can_not_be_carried_out_are_refused(stage: Stage) -> None:
+    image = stage.fake.add_image(name="twin", stores=["central", "dcn0"])
+    stage.fake.add_image(name="twin")
+    queued = stage.fake.add_image(status="queued", stores=[])
+    stray = stage.fake.add_image(stores=["dcn0"])
+    async with stage.life():
+        with pytest.raises(RequestError, match="already in dcn0; nothing was copied"):
+            await stage.ask(image, "dcn0", "dcn1")
+        with pytest.raises(RequestError, match="no store dcn7"):
+            await stage.ask(image, "dcn7")
+        with pytest.raises(RequestError, match="is queued"):
+            await stage.ask(queued)
+        with pytest.raises(RequestError, match="not at central"):
+            await stage.ask(stray, "dcn1")
+        with pytest.raises(RequestError, match="2 images are named 'twin'"):
+            await stage.ask("twin")
+        with pytest.raises(NotFoundError, match="no image 'nothing'"):
+            await stage.ask("nothing")
+        assert await stage.jobs() == ()
+    assert stage.fake.accepted == []
+
+
+async def test_all_or_nothing_takes_away_what_succeeded(stage: Stage) -> None:
+    image = stage.fake.add_image(tags=[])
+    stage.fake.failing("dcn1", "no space")
+    async with stage.life():
+        job = await stage.ended(await stage.ask(image, "dcn0", "dcn1", allow_failure=False))
+        assert job.state is JobState.FAILED
+        assert all(entry.result is not CopyResult.COPIED for entry in job.stores)
+    assert stage.fake.image(image).stores == ["central"]
+
+
+async def test_allow_failure_keeps_what_succeeded_and_tells_what_did_not(stage: Stage) -> None:
+    image = stage.fake.add_image(tags=[])
+    stage.fake.failing("dcn1", "no space")
+    async with stage.life():
+        job = await stage.ended(await stage.ask(image, "dcn0", "dcn1"))
+        assert {entry.store: entry.result for entry in job.stores} == {
+            "dcn0": CopyResult.COPIED,
+            "dcn1": CopyResult.FAILED,
+        }
+        (failed,) = await stage.events(EventKind.COPY_FAILED)
+        assert failed.store == "dcn1"
+    assert set(stage.fake.image(image).stores) == {"central", "dcn0"}
+
+
+async def test_a_failed_copy_is_retried_by_its_policy_when_its_time_comes(stage: Stage) -> None:
+    image = stage.add_golden()
+    stage.fake.failing("dcn1")
+    async with stage.life():
+        await stage.until_at(image, "dcn0")
+        before = len(stage.fake.accepted)
+        stage.fake.healthy("dcn1")
+        started = stage.clock.now()
+        await stage.until_at(image, "dcn1")
+        assert (stage.clock.now() - started).total_seconds() > 25, "it should have backed off"
+        assert len(stage.fake.accepted) == before + 1
+
+
+async def test_a_rivals_import_is_waited_for(stage: Stage) -> None:
+    image = stage.add_golden(mebibytes=1024)
+    stage.fake.rival_import(image, ["dcn0"])
+    async with stage.life():
+        await stage.until_at(image, "dcn0", "dcn1")
+        assert await stage.events(EventKind.COPY_FAILED) == []
+    assert stage.fake.accepted[-1] == (image, ("dcn1",))
+
+
+async def test_a_rival_that_comes_between_look_and_request_makes_no_job_fail(stage: Stage) -> None:
+    image = stage.fake.add_image(size=512 << 20, tags=[])
+    async with stage.life():
+        job = await stage.ask(image, "dcn0", "dcn1")
+        stage.fake.rival_import(image, ["dcn1"])
+        ended = await stage.ended(job)
+        assert ended.state is JobState.DONE
+    assert sorted(store for _, stores in stage.fake.accepted for store in stores) == ["dcn0", "dcn1"]
+
+
+async def test_store_limits_hold(stage: Stage) -> None:
+    images = [stage.add_golden(f"img{number}", mebibytes=512) for number in range(6)]
+    async with stage.life():
+        for image in images:
+            await stage.until_at(image, "dcn0", "dcn1")
+        attempts = [attempt for image in images for attempt in await stage.attempts(image)]
+    overlaps = [
+        sum(other.started_at <= attempt.started_at < (other.ended_at or attempt.started_at) for other in attempts)
+        for attempt in attempts
+    ]
+    assert max(overlaps) == 2, "as many as the limit allows, and never more"

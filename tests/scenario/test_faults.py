@@ -1,0 +1,101 @@
+"""Answers that a client must survive: no crash, no wrong state, a clear event."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgesync.domain.copy import CopyState
+from edgesync.domain.job import EventKind, JobState
+from edgesync.domain.store import StoreId
+from edgesync.expose.matrix import copy_view
+from tests.fakes.glance.faults import Fault, Kind, NotJson, Reset, TokenExpired, Truncate, status
+from tests.scenario.stage import Stage
+
+KINDS = [
+    TokenExpired(),
+    status(500),
+    status(503, retry_after="5"),
+    Reset(),
+    Truncate(),
+    NotJson(),
+]
+READS = ["images", "image", "tasks", "stores_detail"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__ + str(getattr(kind, "status", "")))
+@pytest.mark.parametrize("operation", READS)
+@pytest.mark.parametrize("times", [1, 12])
+async def test_a_bad_answer_delays_and_does_no_harm(stage: Stage, kind: Kind, operation: str, times: int) -> None:
+    image = stage.add_golden()
+    stage.fake.faults.add(Fault(operation=operation, kind=kind, times=times))
+    async with stage.life():
+        await stage.until_at(image, "dcn0", "dcn1")
+        (job,) = await stage.jobs()
+        assert job.state is JobState.DONE
+        assert await stage.events(EventKind.COPY_FAILED) == []
+    assert len(stage.fake.accepted) == 1
+
+
+async def test_while_glance_is_away_the_daemon_says_so_and_comes_back(stage: Stage) -> None:
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.picture is not None, "first look")
+        await stage.fake.stop()
+        await stage.until(lambda: bool(daemon.showcase.health.trouble), "trouble noticed")
+        assert daemon.showcase.health.remedy
+        await stage.fake.start()
+        image = stage.add_golden()
+        await stage.until_at(image, "dcn0", "dcn1")
+        assert not daemon.showcase.health.trouble
+        assert len(await stage.events(EventKind.GLANCE_UNREACHABLE)) == 1
+        assert len(await stage.events(EventKind.GLANCE_BACK)) == 1
+
+
+async def test_an_image_deleted_in_mid_copy_ends_cleanly(stage: Stage) -> None:
+    image = stage.add_golden(mebibytes=4096)
+    async with stage.life() as daemon:
+        await stage.until(lambda: bool(stage.fake.image(image).importing), "import under way")
+        stage.fake.delete_image(image)
+        await stage.until(lambda: not daemon.runner.followed, "attempt ended")
+        (gone,) = await stage.events(EventKind.IMAGE_GONE)
+        assert gone.image == image
+        (job,) = await stage.jobs()
+        assert job.state is JobState.FAILED
+        await stage.until(lambda: image not in daemon.showcase.picture.world.images, "forgotten")  # type: ignore[union-attr]
+    assert len(stage.fake.accepted) == 1
+
+
+async def test_a_store_that_vanishes_is_told_and_the_others_go_on(stage: Stage) -> None:
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.picture is not None, "first look")
+        stage.fake.remove_store("dcn1")
+        await stage.clock.sleep(400)
+        (vanished,) = await stage.events(EventKind.STORE_VANISHED)
+        assert vanished.store == "dcn1"
+        image = stage.add_golden()
+        await stage.until_at(image, "dcn0")
+        stage.fake.add_store("dcn1")
+        await stage.until_at(image, "dcn1")
+        assert len(await stage.events(EventKind.STORE_APPEARED)) == 1
+
+
+async def test_a_vanished_hub_stops_everything_with_a_reason(stage: Stage) -> None:
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.picture is not None, "first look")
+        stage.fake.remove_store("central")
+        await stage.until(lambda: "hub" in daemon.showcase.health.trouble, "trouble noticed")
+        stage.add_golden()
+        await stage.clock.sleep(300)
+    assert stage.fake.accepted == []
+
+
+async def test_a_failing_store_is_shown_with_reason_remedy_and_next_try(stage: Stage) -> None:
+    image = stage.add_golden()
+    stage.fake.orphan("dcn1", image)
+    async with stage.life() as daemon:
+        await stage.until_at(image, "dcn0")
+        picture = daemon.showcase.picture
+        assert picture is not None
+        copy = copy_view(picture, picture.world.images[image], StoreId("dcn1"))
+        assert copy.state is CopyState.FAILED
+        assert copy.next_try is not None
+        assert "leftover image" in copy.remedy

@@ -1,0 +1,78 @@
+"""The command line as a person meets it: help, exit codes, and what it says without a daemon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from edgesync import __version__
+from edgesync.cli.main import cli
+from edgesync.cli.output import seconds, size
+
+EDGESYNC = Path(sys.executable).with_name("edgesync")
+COMMANDS = sorted(cli.commands)
+
+
+def edgesync(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(EDGESYNC), *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_version() -> None:
+    done = edgesync("--version")
+    assert (done.returncode, done.stdout) == (0, f"edgesync {__version__}\n")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if not isinstance(cli.commands[name], click.Group)])
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    shown = CliRunner().invoke(cli, [name, "--help"])
+    assert shown.exit_code == 0
+    assert f"edgesync {name}" in shown.output or f"edgesync --config /etc/edgesync/edgesync.yaml {name}" in shown.output
+    assert "Example:" in shown.output
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = Path("README.md").read_text()
+    for name in COMMANDS:
+        assert f"`edgesync {name}" in readme, name
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("stores",), ("history",), ("copy", "x", "--all-stores")])
+def test_without_a_daemon_they_say_so_and_how_to_start_one(arguments: tuple[str, ...]) -> None:
+    done = edgesync("--api", "http://127.0.0.1:1", *arguments)
+    assert done.returncode == 1
+    assert "no edgesync daemon answers at http://127.0.0.1:1" in done.stderr
+    assert "edgesync run" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("copy", "x"), ("copy", "x", "--all-stores", "--stores", "a"), ("nothing",), ("status", "--nothing")]
+)
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    assert edgesync(*arguments).returncode == 2
+
+
+def test_config_check_and_show(tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.yaml"
+    file.write_text("hub: central\njournal: {url: 'postgresql+asyncpg://edgesync:secret@db/edgesync'}\n")
+    assert edgesync("--config", str(file), "config", "check").returncode == 0
+    shown = edgesync("--config", str(file), "config", "show")
+    assert "hub: central" in shown.stdout
+    assert "secret" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(None, "-"), (0, "0 B"), (1023, "1023 B"), (1 << 30, "1.0 GiB"), (1 << 50, "1024.0 TiB")]
+)
+def test_sizes(number: int | None, text: str) -> None:
+    assert size(number) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(None, "-"), (0, "0:00"), (75, "1:15"), (3725, "1:02:05")])
+def test_durations(number: float | None, text: str) -> None:
+    assert seconds(number) == text

@@ -1,0 +1,87 @@
+"""A wrong configuration starts nothing: exit code 2, and every mistake with its place and remedy."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EDGESYNC = Path(sys.executable).with_name("edgesync")
+GOOD = """\
+cloud: nowhere
+hub: central
+policies:
+  - name: golden
+    match: {tags: [golden]}
+    stores: all
+journal: {url: "sqlite+aiosqlite:///FOLDER/journal.db"}
+api: {listen: "127.0.0.1:1"}
+"""
+WRONG = {
+    "unknown key": ("hub: central", "hub: central\nhubb: x", r":3:1: hubb: unknown key; did you mean hub"),
+    "no hub": ("hub: central\n", "", r":1:1: hub: missing"),
+    "duplicate key": ("hub: central", "hub: central\nhub: other", r":3:1: hub: written twice"),
+    "not YAML": ("hub: central", "hub: [central", r":\d+:\d+: "),
+    "wrong type": ("stores: all", "stores: dcn0", r":6:5: policies\[0\]\.stores: expected"),
+    "empty match": ("{tags: [golden]}", "{}", r":5:5: policies\[0\]\.match: .*match: all"),
+    "two policies of one name": (
+        "    stores: all\n",
+        "    stores: all\n  - {name: golden, match: all, stores: all}\n",
+        r":7:6: policies\[1\]\.name: .*another",
+    ),
+    "a boolean that was meant as text": (
+        "{tags: [golden]}",
+        "{properties: {hw_secure: yes}}",
+        r":5:26: policies\[0\]\.match\.properties\.hw_secure: .*quotes",
+    ),
+    "listening to everybody": ('"127.0.0.1:1"', '"0.0.0.0:9780"', r":8:7: api\.listen: expected a loopback address"),
+    "sizes that exclude each other": (
+        "{tags: [golden]}",
+        "{min_size: 2 GiB, max_size: 1 GiB}",
+        r":5:\d+: policies\[0\]\.match\.max_size: expected at least",
+    ),
+    "a duration that is a time of day": ("hub: central", "hub: central\nretry: {first: 12:30}", r":3:9: retry\.first:"),
+    "a journal nowhere": ("sqlite+aiosqlite:///FOLDER/journal.db", "mysql://x/y", r":7:11: journal\.url: expected"),
+}
+
+
+def start(file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(EDGESYNC), "--config", str(file), "run"], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_configuration_starts_nothing(case: str, tmp_path: Path) -> None:
+    before, after, expected = WRONG[case]
+    text = GOOD.replace(before, after)
+    assert text != GOOD
+    file = tmp_path / "edgesync.yaml"
+    file.write_text(text.replace("FOLDER", str(tmp_path)))
+    done = start(file)
+    assert done.returncode == 2, done.stderr
+    assert re.search(rf"^{re.escape(str(file))}{expected}", done.stderr, re.MULTILINE), done.stderr
+    assert "nothing was started" in done.stderr
+    assert not (tmp_path / "journal.db").exists()
+
+
+def test_a_missing_file_is_named_with_the_way_out(tmp_path: Path) -> None:
+    done = start(tmp_path / "nothing.yaml")
+    assert done.returncode == 2
+    assert "nothing.yaml" in done.stderr
+    assert "->" in done.stderr
+
+
+def test_a_missing_log_in_is_named_with_the_way_out(tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    file.write_text(GOOD.replace("FOLDER", str(tmp_path)).replace("127.0.0.1:1", f"127.0.0.1:{free}"))
+    done = start(file)
+    assert done.returncode in {1, 2}
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
