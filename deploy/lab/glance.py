@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keystoneauth1.exceptions import ClientException
 
-from deploy.lab import api, render
+from deploy.lab import api, mariadb, render
 from deploy.lab.errors import LabError
 from deploy.lab.layout import OPENSTACK, Lab, write
 from deploy.lab.processes import Process, environment, recorded
@@ -18,7 +18,8 @@ _FOLDERS = ("cache", "staging", "tasks", "work")
 
 
 def prepare(lab: Lab) -> None:
-    """Make Glance's folders and database if they are not there; needs neither Keystone nor a site."""
+    """Make Glance's folders and database if they are not there, and start its database server."""
+    mariadb.ensure(lab)
     here = _folder(lab)
     if (here / "made").exists():
         return

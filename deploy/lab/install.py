@@ -25,6 +25,8 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
+    "mariadbd": "mariadb-server-core",
+    "my_print_defaults": "mariadb-client-core",  # mariadb-install-db calls it
 }
 EXTENSIONS = ("rados", "rbd")  # of Debian's python3-rados and python3-rbd
 PYTHON = "/usr/bin/python3"  # the one those extensions are built for

@@ -106,6 +106,14 @@ class Lab:
         return self.base_port + 2
 
     @property
+    def mariadb_port(self) -> int:
+        return self.base_port + 3
+
+    @property
+    def glance_database(self) -> str:
+        return f"mysql+pymysql://glance:{self.secret('mariadb')}@127.0.0.1:{self.mariadb_port}/glance"
+
+    @property
     def clouds_file(self) -> Path:
         return self.folder / "clouds.yaml"
 

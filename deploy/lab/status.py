@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import rados
 
-from deploy.lab import api, ceph, cluster, faults, glance, keystone
+from deploy.lab import api, ceph, cluster, faults, glance, keystone, mariadb
 from deploy.lab.errors import LabError
 from deploy.lab.layout import Lab, Site
 from deploy.lab.processes import Process
@@ -31,6 +31,7 @@ def status(lab: Lab) -> tuple[Service, ...]:
         lambda: _checked(
             "keystone", keystone.running(lab), lab.keystone_port, lambda: _api(api.answers(lab.keystone_url, PATIENCE))
         ),
+        lambda: _checked("mariadb", mariadb.running(lab), lab.mariadb_port, lambda: _api(mariadb.greets(lab))),
         lambda: _checked("glance", glance.running(lab), lab.glance_port, lambda: _api(glance.healthy(lab))),
     ]
     for site in lab.sites:
