@@ -40,7 +40,8 @@ demo: venv lab-install
 
 test: venv lab-install
 	deploy/apt-install $(TESTING)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
+	$(BIN)/pytest tests/lab
 
 check: venv
 	$(BIN)/ruff format --check

@@ -121,7 +121,12 @@ def keystone_conf(lab: Lab) -> str:
             "DEFAULT": {"use_stderr": "true"},
             "database": {"connection": f"sqlite:///{here}/keystone.db"},
             # Users and roles may be remembered; a token that was remembered would outlive its end by minutes.
-            "token": {"provider": "fernet", "expiration": lab.token_lifetime, "caching": "false"},
+            "token": {
+                "provider": "fernet",
+                "expiration": lab.token_lifetime,
+                "caching": "false",
+                "cache_on_issue": "false",
+            },
             "cache": {"enabled": "true", "backend": "dogpile.cache.memory"},
             "fernet_tokens": {"key_repository": here / "fernet-keys"},
             "fernet_receipts": {"key_repository": here / "fernet-keys"},

@@ -23,7 +23,7 @@ class OpenStackAuth:
     """Satisfies `edgesync.clients.auth.Auth` for the image service.
 
     `cloud` is the name of an entry in clouds.yaml; None: OS_CLOUD, or OS_AUTH_URL and its like. `config_files`
-    replaces the places where clouds.yaml is looked for.
+    replaces the places where clouds.yaml is looked for, `region` the region that it names.
     """
 
     def __init__(
@@ -31,11 +31,14 @@ class OpenStackAuth:
         *,
         cloud: str | None = None,
         config_files: Sequence[str] | None = None,
+        region: str | None = None,
         load_envvars: bool = True,
         deadline: float = 30.0,
         api_timeout: float = 10.0,
     ) -> None:
-        self._login = Login(cloud=cloud, config_files=config_files, load_envvars=load_envvars, api_timeout=api_timeout)
+        self._login = Login(
+            cloud=cloud, config_files=config_files, region=region, load_envvars=load_envvars, api_timeout=api_timeout
+        )
         self._deadline = deadline
         self._lock = asyncio.Lock()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keystone")

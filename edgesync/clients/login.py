@@ -44,9 +44,16 @@ class Login:
     """One identity in one cloud."""
 
     def __init__(
-        self, *, cloud: str | None, config_files: Sequence[str] | None, load_envvars: bool, api_timeout: float
+        self,
+        *,
+        cloud: str | None,
+        config_files: Sequence[str] | None,
+        region: str | None,
+        load_envvars: bool,
+        api_timeout: float,
     ) -> None:
         self._cloud = cloud
+        self._region_name = region
         self._config_files = None if config_files is None else list(config_files)
         self._load_envvars = load_envvars
         self._api_timeout = api_timeout
@@ -117,13 +124,14 @@ class Login:
         if self._cloud and self._cloud not in config.get_cloud_names():
             raise self._unknown_cloud(config)
         try:
-            region = config.get_one(cloud=self._cloud, api_timeout=self._api_timeout)
+            chosen: dict[str, Any] = {"region_name": self._region_name} if self._region_name else {}
+            region = config.get_one(cloud=self._cloud, api_timeout=self._api_timeout, **chosen)
         except (ClientException, ConfigException, ValueError) as error:
             # ValueError: what openstacksdk makes of an `auth` that is no mapping.
-            raise self._incomplete(_first_line(error)) from error
+            raise self._unusable(_first_line(error)) from error
         # keystoneauth notices this late, and says it with a bare Exception.
         if _asks_password(region.config) and not region.config["auth"].get("password"):
-            raise self._incomplete("there is no password")
+            raise self._unusable("there is no password")
         return region
 
     def _unknown_cloud(self, config: OpenStackConfig) -> ConfigError:
@@ -134,8 +142,8 @@ class Login:
             problem = f"There is no clouds.yaml, or it is not valid YAML, so nothing is known of cloud {self._cloud}."
         return ConfigError([problem], remedy=f"Correct `cloud` in edgesync.yaml, or OS_CLOUD. {_PLACES}")
 
-    def _incomplete(self, why: str) -> ConfigError:
-        return ConfigError([f"The credentials of {self._cloud or 'the cloud'} are incomplete: {why}"], remedy=_PLACES)
+    def _unusable(self, why: str) -> ConfigError:
+        return ConfigError([f"The log-in of {self._cloud or 'the cloud'} can't be used: {why}"], remedy=_PLACES)
 
     def _where(self, region: CloudRegion) -> str:
         return str(region.config.get("auth", {}).get("auth_url") or "an unknown address")

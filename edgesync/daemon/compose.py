@@ -68,7 +68,7 @@ def observer_of(settings: Settings, glance: Glance, clock: Clock) -> Observer:
 async def connected(settings: Settings, on_request: OnRequest = lambda *_: None) -> AsyncIterator[GlanceClient]:
     """A Glance client with the settings' credentials."""
     files = [str(settings.clouds_file)] if settings.clouds_file else None
-    auth = OpenStackAuth(cloud=settings.cloud, config_files=files)
+    auth = OpenStackAuth(cloud=settings.cloud, config_files=files, region=settings.region)
     try:
         async with GlanceClient(
             auth,

@@ -38,7 +38,7 @@ class Image:
     properties: dict[str, str]
     # Where the data is, by Glance's `stores`.
     stores: frozenset[StoreId]
-    # `os_glance_importing_to_stores`: not yet written by the running (or the last, broken) import.
+    # `os_glance_importing_to_stores`: not yet written by the running import, or never written by the last one.
     importing_to: frozenset[StoreId]
     # `os_glance_failed_import`: failed in the running or the last import.
     failed: frozenset[StoreId]
@@ -54,8 +54,12 @@ class Image:
 
     @property
     def moving(self) -> bool:
-        """True while Glance says that an import of this image is under way (or was, when its worker died)."""
-        return self.lock is not None or bool(self.importing_to)
+        """True while an import of this image is under way (or was, when its worker died).
+
+        Only the lock tells: after an all-or-nothing import failed, the stores whose turn never came stay in
+        `os_glance_importing_to_stores` for good (tried).
+        """
+        return self.lock is not None
 
 
 class TaskStatus(StrEnum):

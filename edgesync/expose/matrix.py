@@ -28,7 +28,7 @@ def copy_view(picture: Picture, image: Image, store: StoreId) -> CopyView:
             rate=progress.rate,
             eta=progress.eta,
         )
-    if store in image.importing_to:
+    if image.moving and store in image.importing_to:
         return CopyView(state=CopyState.COPYING, reason="somebody else's import")
     return _missing(picture, image, store)
 
@@ -134,7 +134,7 @@ def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
     groups: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
     stores = tuple(picture.world.topology.stores)
     for image in picture.world.images.values():
-        if image.id in lively or image.importing_to:
+        if image.id in lively or image.moving:
             for store in stores:
                 state = copy_view(picture, image, store).state
                 if state is not CopyState.ABSENT:

@@ -103,8 +103,7 @@ class _Drafter:
         if attempt := self._attempts.get(image.id):
             return WaitReason.IN_FLIGHT, f"the copy to {', '.join(attempt.stores)} goes first: one import per image"
         if image.moving:
-            holder = f"task {image.lock}" if image.lock else "an import that Glance still lists"
-            return WaitReason.LOCK, f"somebody else's import holds the image ({holder})"
+            return WaitReason.LOCK, f"somebody else's import holds the image (task {image.lock})"
         return None
 
     def _reachable(self, demand: Demand, image: Image, stores: frozenset[StoreId]) -> frozenset[StoreId]:

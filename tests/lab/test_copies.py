@@ -89,7 +89,12 @@ def test_copy_keeps_to_the_rules_of_the_guide(daemon: DaemonProcess) -> None:
 def test_twenty_requests_at_once_from_several_clients(daemon: DaemonProcess) -> None:
     image, _ = put(daemon, 32 * MIB, golden=False)
     daemon.start()
-    bodies = [{"stores": ["dcn0"]}, {"stores": ["dcn1"]}, {"stores": list(EDGES)}, {"all_stores": True}]
+    bodies: list[dict[str, object]] = [
+        {"stores": ["dcn0"]},
+        {"stores": ["dcn1"]},
+        {"stores": list(EDGES)},
+        {"all_stores": True},
+    ]
 
     def ask(number: int) -> requests.Response:
         body = {"image": image, "requested_by": f"client-{number}", **bodies[number % 4]}

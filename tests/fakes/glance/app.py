@@ -88,6 +88,7 @@ class GlanceApp:
         app = web.Application()
         routes: list[tuple[str, str, str, Handler]] = [
             ("GET", "/versions", "versions", self._versions),
+            ("GET", "/v2/schemas/image", "schema", self._schema),
             ("GET", "/v2/info/stores", "stores", self._stores),
             ("GET", "/v2/info/stores/detail", "stores_detail", self._stores_detail),
             ("GET", "/v2/info/import", "import_info", self._import_info),
@@ -182,6 +183,10 @@ class GlanceApp:
             for index, version in enumerate(self.settings.versions)
         ]
         return web.json_response({"versions": entries})
+
+    async def _schema(self, _: web.Request) -> web.Response:
+        """python-glanceclient asks for this before its first list; every property is allowed."""
+        return web.json_response({"name": "image", "properties": {}, "additionalProperties": {"type": "string"}})
 
     async def _stores(self, _: web.Request) -> web.Response:
         if not self.settings.multi_store:

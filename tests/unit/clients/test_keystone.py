@@ -107,7 +107,14 @@ async def login(keystone: FakeKeystone, tmp_path: Path) -> AsyncIterator[Login]:
     """Make an OpenStackAuth from a clouds.yaml with the given changes."""
     made: list[OpenStackAuth] = []
 
-    def make(*, deadline: float = 10.0, cloud: str | None = "edge", auth: Any = None, **entry: Any) -> OpenStackAuth:
+    def make(
+        *,
+        deadline: float = 10.0,
+        cloud: str | None = "edge",
+        region: str | None = None,
+        auth: Any = None,
+        **entry: Any,
+    ) -> OpenStackAuth:
         credentials = {
             "auth_url": keystone.url,
             "username": "edgesync",
@@ -119,7 +126,14 @@ async def login(keystone: FakeKeystone, tmp_path: Path) -> AsyncIterator[Login]:
         file = tmp_path / "clouds.yaml"
         file.write_text(yaml.safe_dump({"clouds": {"edge": {"auth": auth or credentials, **entry}}}))
         made.append(
-            OpenStackAuth(cloud=cloud, config_files=[str(file)], load_envvars=False, deadline=deadline, api_timeout=2)
+            OpenStackAuth(
+                cloud=cloud,
+                region=region,
+                config_files=[str(file)],
+                load_envvars=False,
+                deadline=deadline,
+                api_timeout=2,
+            )
         )
         return made[-1]
 
@@ -264,6 +278,13 @@ async def test_no_endpoint_in_the_catalog(login: Login, keystone: FakeKeystone) 
     assert "endpoint create" in error.remedy
 
 
+async def test_the_settings_choose_among_the_regions_of_clouds_yaml(login: Login, keystone: FakeKeystone) -> None:
+    regions = ["mars", "RegionOne"]
+    assert await login(regions=regions, region="RegionOne").endpoint() == keystone.endpoints["public"]
+    assert "region mars" in (await refusal(login(regions=regions, region="mars"))).message
+    assert "venus is not a valid region" in (await refusal(login(regions=regions, region="venus"))).message
+
+
 async def test_an_unknown_cloud(login: Login) -> None:
     error = await refusal(login(cloud="overcloud"))
     assert isinstance(error, ConfigError)
@@ -283,7 +304,7 @@ async def test_no_clouds_file(tmp_path: Path) -> None:
     [
         ({"auth": {"username": "x", "password": "y"}}, "auth_url"),
         ({"auth": {"auth_url": "http://k", "username": "x"}}, "no password"),
-        ({"auth": "nonsense"}, "incomplete"),
+        ({"auth": "nonsense"}, "can't be used"),
         ({"auth_type": "v9magic"}, "v9magic"),
         (
             {
