@@ -121,6 +121,8 @@ class Copying:
     async def test_the_lock_is_there_from_the_answer_on(self, glance: Glance, driver: Driver) -> None:
         image = await driver.make_image(name=_name())
         before = await glance.image(image)
+        # `updated_at` has a resolution of one second.
+        await driver.wait(1.1)
         await driver.hold(driver.edges[0])
         await glance.copy_image(image, [driver.edges[0]], allow_failure=True)
         seen = await glance.image(image)
