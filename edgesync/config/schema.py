@@ -48,6 +48,8 @@ class LimitSettings(Section):
 class JournalSettings(Section):
     # Not in the repr: it may contain a password.
     url: JournalUrl = Field(default="sqlite+aiosqlite:////var/lib/edgesync/journal.db", repr=False)
+    # Seconds after which ended jobs and their history are forgotten.
+    retention: Annotated[float, lasting("1h", "3650d")] = Field(default="90d", validate_default=True)
 
 
 class ApiSettings(Section):

@@ -91,7 +91,10 @@ def show(settings: Settings) -> dict[str, Any]:
         "stores": {str(name): {"max_concurrent": store.max_concurrent} for name, store in settings.stores.items()},
         "limits": settings.limits.model_dump(),
         "policies": [_show_policy(policy) for policy in settings.policies],
-        "journal": {"url": mask_password(settings.journal.url)},
+        "journal": {
+            "url": mask_password(settings.journal.url),
+            "retention": format_duration(settings.journal.retention),
+        },
         "api": settings.api.model_dump(),
         "glance": {"timeout": format_duration(glance.timeout), "page_size": glance.page_size},
         "polling": {name: format_duration(seconds) for name, seconds in polling.model_dump().items()},

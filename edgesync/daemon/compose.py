@@ -56,6 +56,7 @@ def wishes_of(settings: Settings) -> Wishes:
             per_store=settings.limits.imports_per_store,
             stores=settings.stores,
         ),
+        retention=timedelta(seconds=settings.journal.retention),
         hub_from=settings.where("hub"),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -29,6 +29,8 @@ from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)
 
+TRIM_EVERY = timedelta(hours=1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
@@ -36,6 +38,8 @@ class Wishes:
 
     policies: tuple[Policy, ...]
     budget: Budget
+    # How long ended jobs and their history are kept.
+    retention: timedelta
     # Where the configuration names the hub, for the message when there is no such store.
     hub_from: str
 
@@ -87,6 +91,8 @@ class Cycle:
         self._wants = Wants()
         self._ledger: Ledger | None = None
         self._showcase = showcase
+        # None: at the next turn.
+        self._trim_at: datetime | None = None
         # What kept the last turn from seeing the cloud.
         self.error: EdgesyncError | None = None
 
@@ -106,6 +112,7 @@ class Cycle:
         plan = await self.plan(forgive_before=forgive_before)
         if plan is not None:
             await self._start(plan)
+            await self._forget()
             self._showcase.health = replace(self._showcase.health, ticked_at=self._clock.now())
         return plan
 
@@ -146,6 +153,17 @@ class Cycle:
                     self._runner.follow(action.attempt)
                 case StartCopy():
                     await self._open(action)
+
+    async def _forget(self) -> None:
+        """Trim the journal now and then, a batch at a time."""
+        now = self._clock.now()
+        if self._trim_at is not None and now < self._trim_at:
+            return
+        removed = await self._journal.trim(now - self._wishes.retention)
+        # As long as something was old there may be more, for the next turn.
+        self._trim_at = None if removed else now + TRIM_EVERY
+        if removed:
+            self.ledger_changed()
 
     async def _open(self, action: StartCopy) -> None:
         picture = self._showcase.picture

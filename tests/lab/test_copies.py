@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -89,7 +90,7 @@ def test_copy_keeps_to_the_rules_of_the_guide(daemon: DaemonProcess) -> None:
 def test_twenty_requests_at_once_from_several_clients(daemon: DaemonProcess) -> None:
     image, _ = put(daemon, 32 * MIB, golden=False)
     daemon.start()
-    bodies: list[dict[str, object]] = [
+    bodies: list[dict[str, Any]] = [
         {"stores": ["dcn0"]},
         {"stores": ["dcn1"]},
         {"stores": list(EDGES)},

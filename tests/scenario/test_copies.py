@@ -157,3 +157,17 @@ async def test_store_limits_hold(stage: Stage) -> None:
         for attempt in attempts
     ]
     assert max(overlaps) == 2, "as many as the limit allows, and never more"
+
+
+async def test_what_is_old_is_forgotten(stage: Stage) -> None:
+    image = stage.add_golden()
+    async with stage.life():
+        await stage.until_at(image, "dcn0", "dcn1")
+        assert await stage.jobs() != ()
+        stage.clock.advance(91 * 86400)
+        for _ in range(400):
+            await stage.clock.sleep(1)
+            if await stage.jobs() == ():
+                break
+        assert await stage.jobs() == ()
+        assert await stage.events(EventKind.COPY_DONE) == []

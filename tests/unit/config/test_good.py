@@ -95,7 +95,9 @@ def test_every_key(tmp_path: Path) -> None:
             ),
             Policy(name="rest", match=Match(), stores=None),
         ),
-        journal=JournalSettings(url="postgresql+asyncpg://edgesync:hunter2@db/edgesync"),
+        journal=JournalSettings.model_validate(
+            {"url": "postgresql+asyncpg://edgesync:hunter2@db/edgesync", "retention": "90d"}
+        ),
         api=ApiSettings(listen="[::1]:9000"),
         glance=GlanceSettings.model_validate({"timeout": 90, "page_size": 200}),
         polling=PollingSettings.model_validate({"active": "500ms", "idle": 20, "full_pass": 3600}),
@@ -173,7 +175,10 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
 
 def test_shows_no_password(tmp_path: Path) -> None:
     settings = load_text(tmp_path, FULL)
-    assert show(settings)["journal"] == {"url": "postgresql+asyncpg://edgesync:***@db/edgesync"}
+    assert show(settings)["journal"] == {
+        "url": "postgresql+asyncpg://edgesync:***@db/edgesync",
+        "retention": "90d",
+    }
     assert "hunter2" not in settings.to_yaml() + repr(settings)
 
 
