@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +157,13 @@ def _transfer(label: str, size: int, copy: dict[str, Any]) -> Transfer:
     outcome = {"present": "copied", "failed": f"failed: {copy['reason']}"}.get(copy["state"], "")
     return Transfer(
         label=label,
-        done=size if outcome == "copied" else copy["bytes_done"] or 0,
+        done=copy["bytes_done"] or 0,
         total=size,
         rate=copy["rate"] or 0.0,
         eta=copy["eta"],
+        since=datetime.fromisoformat(copy["since"]) if copy["since"] else None,
         outcome=outcome,
+        succeeded=outcome == "copied",
     )
 
 

@@ -6,9 +6,12 @@ import asyncio
 import getpass
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import click
+from rich.console import Group
+from rich.text import Text
 
 from edgesync.cli.context import FAILED, Context, pass_context
 from edgesync.cli.output import complain, emit, format_option, table_of
@@ -58,10 +61,10 @@ def copy(
     }
     job = asyncio.run(_copy(context, body, wait=wait, limit=timeout))
     rows = job["stores"]
-    title = f"job {job['id']}: {job['image_name'] or job['image']}, {job['state']}"
+    title = Text(f"job {job['id']}: {job['image_name'] or job['image']}, {job['state']}")
     shown = [(row["store"], row["result"], row["reason"]) for row in rows]
-    emit(job, table_of(("Store", "Result", "Reason"), shown, title=title), [(job["id"],)], form)
-    return _verdict(job)
+    emit(job, Group(title, table_of(("Store", "Result", "Reason"), shown)), [(job["id"],)], form)
+    return _verdict(job, awaited=wait)
 
 
 async def _copy(context: Context, body: Mapping[str, Any], *, wait: bool, limit: float) -> dict[str, Any]:
@@ -85,24 +88,31 @@ async def _copy(context: Context, body: Mapping[str, Any], *, wait: bool, limit:
 
 def _transfers(job: Mapping[str, Any]) -> list[Transfer]:
     name = job["image_name"] or job["image"]
-    return [
-        Transfer(
-            label=f"{name} -> {row['store']}",
-            done=row["bytes_done"] or 0,
-            total=row["bytes_total"] or 0,
-            rate=row["rate"] or 0.0,
-            eta=row["eta"],
-            outcome="" if row["result"] == CopyResult.PENDING else row["result"],
-        )
-        for row in job["stores"]
-        if row["result"] != CopyResult.PENDING or row["bytes_total"]
-    ]
+    return [_transfer(f"{name} -> {row['store']}", row, job["waiting"]) for row in job["stores"]]
 
 
-def _verdict(job: Mapping[str, Any]) -> int:
-    """Say what failed; the exit code."""
+def _transfer(label: str, row: Mapping[str, Any], waiting: str) -> Transfer:
+    ended = row["result"] != CopyResult.PENDING
+    return Transfer(
+        label=label,
+        done=row["bytes_done"] or 0,
+        total=row["bytes_total"] or 0,
+        rate=row["rate"] or 0.0,
+        eta=row["eta"],
+        since=datetime.fromisoformat(row["since"]) if row["since"] else None,
+        waiting="" if ended or row["since"] else waiting or "it starts next",
+        outcome=row["result"] if ended else "",
+        succeeded=row["result"] == CopyResult.COPIED,
+    )
+
+
+def _verdict(job: Mapping[str, Any], *, awaited: bool) -> int:
+    """Say what failed or did not end in time; the exit code."""
     failed = [row for row in job["stores"] if row["result"] in {CopyResult.FAILED, CopyResult.REVERTED}]
     if failed:
         complain(f"{len(failed)} of {len(job['stores'])} copies failed", f"edgesync history {job['image']} --failed")
+        return FAILED
+    if awaited and not JobState(job["state"]).ended:
+        complain(f"time is up; job {job['id']} goes on in the daemon", "edgesync status shows it")
         return FAILED
     return 0

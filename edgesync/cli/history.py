@@ -60,11 +60,11 @@ async def _image_id(context: Context, image: str) -> str:
 def _since(text: str) -> datetime:
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     number, unit = text[:-1], text[-1:]
-    if unit in units and number.isdecimal():
-        return datetime.now(UTC) - timedelta(**{units[unit]: int(number)})
     try:
+        if unit in units and number.isdecimal():
+            return datetime.now(UTC) - timedelta(**{units[unit]: int(number)})
         at = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise click.BadParameter(
             "expected a time like 2026-01-31T12:00 or an age like 12h", param_hint="--since"
         ) from error

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 import click
@@ -20,15 +21,22 @@ STEP = 25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
-    """One copy on its way."""
+    """One copy, as it stands."""
 
     label: str
-    done: int
-    total: int
-    rate: float
-    eta: float | None
+    done: int = 0
+    total: int = 0
+    # Bytes per second; 0 while unknown (Glance tells the bytes of a copy once a minute).
+    rate: float = 0.0
+    # Seconds to go.
+    eta: float | None = None
+    # When Glance was asked for it; None before, and after the end.
+    since: datetime | None = None
+    # Why it has not begun; empty once it has.
+    waiting: str = ""
     # What to say once it is over; empty while it runs.
     outcome: str = ""
+    succeeded: bool = False
 
 
 class Meter(Protocol):
@@ -48,10 +56,30 @@ def meter() -> Iterator[Meter]:
         yield _Bars(progress)
 
 
-def figures(transfer: Transfer) -> str:
+@dataclass(slots=True)
+class Course:
+    """What was seen of one transfer so far: its end is told without its beginning."""
+
+    total: int = 0
+    since: datetime | None = None
+    elapsed: float = 0.0
+
+    def see(self, transfer: Transfer, now: datetime) -> None:
+        self.total = transfer.total or self.total
+        self.since = transfer.since or self.since
+        if self.since is not None and (transfer.since is not None or not transfer.outcome):
+            self.elapsed = (now - self.since).total_seconds()
+
+
+def figures(transfer: Transfer, course: Course) -> str:
+    """What a person wants to know of it, in a few words."""
     if transfer.outcome:
-        return transfer.outcome
-    text = f"{size(transfer.done)} of {size(transfer.total)}"
+        if not transfer.succeeded or course.elapsed <= 0:
+            return transfer.outcome
+        return f"{transfer.outcome} in {seconds(course.elapsed)}, {size(course.total / course.elapsed)}/s"
+    if transfer.waiting:
+        return f"waiting ({transfer.waiting})"
+    text = f"{size(transfer.done)} of {size(transfer.total)}, {seconds(course.elapsed)}"
     if transfer.rate > 0:
         text += f", {size(transfer.rate)}/s, {seconds(transfer.eta)} to go"
     return text
@@ -61,27 +89,34 @@ def figures(transfer: Transfer) -> str:
 class _Bars:
     progress: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)
+    courses: dict[str, Course] = field(default_factory=dict)
 
     def show(self, transfers: Iterable[Transfer]) -> None:
         for transfer in transfers:
-            if transfer.label not in self.tasks:
-                self.tasks[transfer.label] = self.progress.add_task(transfer.label, figures="")
+            label = transfer.label
+            course = self.courses.setdefault(label, Course())
+            course.see(transfer, datetime.now(UTC))
+            if label not in self.tasks:
+                self.tasks[label] = self.progress.add_task(label, figures="")
             self.progress.update(
-                self.tasks[transfer.label],
-                completed=transfer.done,
-                total=transfer.total or None,
-                figures=figures(transfer),
+                self.tasks[label],
+                completed=course.total if transfer.succeeded else transfer.done,
+                total=course.total or None,
+                figures=figures(transfer, course),
             )
 
 
 @dataclass(slots=True)
 class _Lines:
     told: dict[str, str] = field(default_factory=dict)
+    courses: dict[str, Course] = field(default_factory=dict)
 
     def show(self, transfers: Iterable[Transfer]) -> None:
         for transfer in transfers:
+            course = self.courses.setdefault(transfer.label, Course())
+            course.see(transfer, datetime.now(UTC))
             percent = 100 * transfer.done // transfer.total if transfer.total else 0
-            mark = transfer.outcome or str(percent // STEP)
+            mark = transfer.outcome or transfer.waiting or str(percent // STEP)
             if self.told.get(transfer.label) != mark:
                 self.told[transfer.label] = mark
-                click.echo(f"{transfer.label}: {figures(transfer)}", err=True)
+                click.echo(f"{transfer.label}: {figures(transfer, course)}", err=True)

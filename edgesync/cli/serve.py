@@ -142,7 +142,9 @@ def _transfer(daemon: Daemon, entry: Progress, *, ended: bool) -> Transfer:
         total=entry.bytes_total,
         rate=entry.rate,
         eta=entry.eta,
+        since=entry.since,
         outcome=("copied" if there else "failed") if ended or there else "",
+        succeeded=there,
     )
 
 
@@ -157,7 +159,7 @@ def _report(outcome: Outcome) -> int:
         return INTERRUPTED
     picture = outcome.picture
     if picture is None:
-        complain("Glance could not be seen in time", "edgesync --log-level info once tells more")
+        complain("Glance could not be seen in time", "edgesync --log-level debug once tells more")
         return FAILED
     missing = list(_missing(picture))
     wanted = sum(len(want.stores) for want in picture.wants.images.values())
@@ -169,7 +171,9 @@ def _report(outcome: Outcome) -> int:
 
 def _missing(picture: Picture) -> Iterator[tuple[str, StoreId, str]]:
     for image_id, want in picture.wants.gaps.items():
-        image = picture.world.images[image_id]
+        image = picture.world.images.get(image_id)
+        if image is None:
+            continue  # deleted since the last turn
         for store in sorted(want.missing - image.stores):
             copy = copy_view(picture, image, store)
             yield image.name or image.id, store, f"{copy.state}: {copy.reason}"

@@ -99,11 +99,12 @@ def _headlines(answer: Mapping[str, Any], health: Mapping[str, Any]) -> list[tup
     if health["trouble"]:
         lines.append((f"cannot see Glance: {health['trouble']} -> {health['remedy']}", "bold red"))
     states = [CopyState(copy["state"]) for row in answer["images"] for copy in row["copies"].values()]
-    for state, words in ((CopyState.FAILED, "failed"), (CopyState.WAITING, "waiting"), (CopyState.COPYING, "copying")):
-        if states.count(state):
-            style = "bold red" if state is CopyState.FAILED else "yellow"
-            lines.append((f"{states.count(state)} copies {words}", style))
-    return lines or [("all wanted copies are there", "green")]
+    for state in (CopyState.FAILED, CopyState.WAITING, CopyState.COPYING):
+        if number := states.count(state):
+            copies = "copy" if number == 1 else "copies"
+            lines.append((f"{number} {copies} {state}", "bold red" if state is CopyState.FAILED else "yellow"))
+    scope = " for these images" if answer.get("next_marker") else ""
+    return lines or [(f"all wanted copies are there{scope}", "green")]
 
 
 def _reasons(answer: Mapping[str, Any]) -> list[str]:

@@ -90,6 +90,8 @@ class Cycle:
         self._wishes = wishes
         self._wants = Wants()
         self._ledger: Ledger | None = None
+        # Counts `ledger_changed`.
+        self._changes = 0
         self._showcase = showcase
         # None: at the next turn.
         self._trim_at: datetime | None = None
@@ -106,6 +108,7 @@ class Cycle:
     def ledger_changed(self) -> None:
         """The journal was written to: read it again before the next plan."""
         self._ledger = None
+        self._changes += 1
 
     async def tick(self, *, forgive_before: datetime | None = None) -> Plan | None:
         """One turn; None when Glance could not be seen, in which case everything stays as it is."""
@@ -120,29 +123,41 @@ class Cycle:
         """The first half of a turn: look, and decide. Writes nothing but events."""
         try:
             sighting = await self._observer.look(skip=self._runner.images)
+            # Before anything that may fail: what changed is told only this once.
+            self._wants = update_wants(self._wants, sighting.world, self._wishes.policies)
             check_hub(sighting.world.topology, self._wishes)
         except EdgesyncError as error:
             await self._blind(error)
             return None
         await self._seeing()
-        self._wants = update_wants(self._wants, sighting.world, self._wishes.policies)
         await self._tell_stores(sighting)
-        if self._ledger is None:
-            self._ledger = await self._journal.ledger()
+        # Before the ledger: an attempt that ends while that is read must not look like one left behind.
+        followed = self._runner.followed
+        ledger = await self._current_ledger()
         picture = decide(
             Situation(
                 world=sighting.world,
                 wants=self._wants,
-                ledger=self._ledger,
+                ledger=ledger,
                 budget=self._wishes.budget,
                 now=self._clock.now(),
-                followed=self._runner.followed,
+                followed=followed,
                 forgive_before=forgive_before,
             ),
             self._board,
         )
         self._showcase.picture = picture
         return picture.plan
+
+    async def _current_ledger(self) -> Ledger:
+        """The journal's, remembered until it changes; one that changed while it was read serves this once."""
+        if self._ledger is not None:
+            return self._ledger
+        changes = self._changes
+        ledger = await self._journal.ledger()
+        if changes == self._changes:
+            self._ledger = ledger
+        return ledger
 
     async def _start(self, plan: Plan) -> None:
         for action in plan.actions:
@@ -178,11 +193,12 @@ class Cycle:
         self._runner.copy(attempt)
 
     async def _blind(self, error: EdgesyncError) -> None:
-        if self._showcase.health.trouble != error.message:
-            log.error("cannot see Glance", why=error.message, remedy=error.remedy)
-            await self._tell([self._event(EventKind.GLANCE_UNREACHABLE, error.message)])
+        news = self._showcase.health.trouble != error.message
         self._showcase.health = replace(self._showcase.health, trouble=error.message, remedy=error.remedy)
         self.error = error
+        if news:
+            log.error("cannot see Glance", why=error.message, remedy=error.remedy)
+            await self._tell([self._event(EventKind.GLANCE_UNREACHABLE, error.message)])
 
     async def _seeing(self) -> None:
         if self._showcase.health.trouble:

@@ -64,8 +64,9 @@ class Intake:
             ended_at=None if stores else self._clock.now(),
         )
         await self._journal.add_job(job)
-        await self._journal.add_events([_created(job)])
+        # The job counts from here on, whatever becomes of its event.
         self._on_job()
+        await self._journal.add_events([_created(job)])
         log.info("job accepted", job=job.id, image=job.image, stores=stores, by=job.requested_by)
         return job
 
@@ -108,7 +109,9 @@ def choose_stores(request: CopyRequest, image: Image, topology: Topology) -> tup
             remedy="upload or import its data first: openstack image show tells its status",
         )
     stores = topology.writable - image.stores if request.all_stores else _named(request, image, topology)
-    if stores - {topology.hub} and topology.hub not in image.stores and topology.hub not in stores:
+    # Together with the edges only where each store may come on its own: they wait until the hub has it.
+    comes_first = topology.hub in stores and request.allow_failure
+    if stores - {topology.hub} and topology.hub not in image.stores and not comes_first:
         raise RequestError(
             f"image {image.id} is not at {topology.hub}, and every copy comes from there",
             remedy=f"copy it there first: edgesync copy {image.id} --stores {topology.hub}",

@@ -83,7 +83,9 @@ class Loop:
             seconds = min(self._pace.idle, self._pace.active * 2 ** min(self._blind, 10))
         sleeping = asyncio.create_task(self._clock.sleep(seconds))
         waking = asyncio.create_task(self._woken.wait())
-        _, left = await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
+            await asyncio.gather(sleeping, waking, return_exceptions=True)

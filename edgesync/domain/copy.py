@@ -21,11 +21,6 @@ class CopyState(StrEnum):
     UNWANTED = "unwanted"
 
     @property
-    def has_data(self) -> bool:
-        """True where Glance lists the store for the image."""
-        return self in {CopyState.PRESENT, CopyState.UNWANTED}
-
-    @property
     def sign(self) -> str:
         """One character for a matrix, so that colour is never the only hint."""
         return _SIGNS[self]

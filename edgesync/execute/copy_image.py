@@ -16,6 +16,7 @@ import structlog
 from edgesync.domain.image import Image, ImageId, ImportTask
 from edgesync.domain.job import Attempt
 from edgesync.domain.ports import Clock, Glance
+from edgesync.domain.store import StoreId
 from edgesync.errors import (
     ConflictError,
     EdgesyncError,
@@ -176,13 +177,23 @@ class CopyImageEngine:
     async def _conclude(self, attempt: Attempt, image: Image, task: ImportTask | None) -> None:
         verdict = judge(attempt, image, task)
         extra = to_take_away(attempt, verdict)
-        for store in extra:
-            await self._glance.delete_from_store(attempt.image, store)
         if extra:
+            verdict = taken_away(verdict, [store for store in extra if await self._take_away(attempt, store)])
             await self._look(attempt.image)
-            verdict = taken_away(verdict, extra)
         self._board.clear(attempt)
         await self._recorder.finished(attempt, verdict, remedy=LOOK_AT.format(image=attempt.image))
+
+    async def _take_away(self, attempt: Attempt, store: StoreId) -> bool:
+        """Delete one copy; False when it has to stay. Trouble that may pass is raised: the attempt is taken up again."""
+        try:
+            await self._glance.delete_from_store(attempt.image, store)
+        except NotFoundError:
+            # Somebody was faster; or it is the image that is gone, and then this raises.
+            await self._look(attempt.image)
+        except (ConflictError, PermanentError) as refusal:
+            log.error("copy stays", image=attempt.image, store=store, why=refusal.message, remedy=refusal.remedy)
+            return False
+        return True
 
     async def _gone(self, attempt: Attempt) -> None:
         self._board.clear(attempt)

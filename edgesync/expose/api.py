@@ -32,6 +32,8 @@ from edgesync.expose.views import event_view, job_view
 
 MAX_BODY = 64 * 1024
 MAX_ROWS = 1000
+# The databases count in 64 bits.
+MAX_SEQ = 2**63 - 1
 
 
 class _Page(BaseModel):
@@ -61,7 +63,7 @@ class _HistoryQuery(_Page):
     store: str | None = None
     since: datetime | None = None
     failed: bool = False
-    before: int | None = None
+    before: int | None = Field(default=None, ge=0, le=MAX_SEQ)
 
 
 class Api:

@@ -27,6 +27,7 @@ def copy_view(picture: Picture, image: Image, store: StoreId) -> CopyView:
             bytes_total=progress.bytes_total,
             rate=progress.rate,
             eta=progress.eta,
+            since=progress.since,
         )
     if image.moving and store in image.importing_to:
         return CopyView(state=CopyState.COPYING, reason="somebody else's import")

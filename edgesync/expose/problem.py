@@ -55,7 +55,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except ValidationError as error:
         return of_validation(error)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         return respond(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}", "send a JSON object")
     except EdgesyncError as error:
         return of_error(error)

@@ -22,6 +22,8 @@ class CopyView(BaseModel):
     rate: float | None = None
     # Seconds.
     eta: float | None = None
+    # When Glance was asked for it, while it is copied.
+    since: datetime | None = None
     attempts: int | None = None
     next_try: datetime | None = None
     remedy: str = ""
@@ -45,7 +47,7 @@ class StoreView(BaseModel):
     type: str
     description: str
     read_only: bool
-    # Copies by state, of all images that concern edgesync.
+    # Copies by state, of all images.
     copies: dict[CopyState, int]
     running: int
     max_concurrent: int
@@ -59,6 +61,7 @@ class StoreResultView(BaseModel):
     bytes_total: int | None = None
     rate: float | None = None
     eta: float | None = None
+    since: datetime | None = None
 
 
 class JobView(BaseModel):
@@ -115,6 +118,7 @@ def _result_view(job: Job, index: int, picture: Picture | None) -> StoreResultVi
         bytes_total=progress.bytes_total,
         rate=progress.rate,
         eta=progress.eta,
+        since=progress.since,
     )
 
 

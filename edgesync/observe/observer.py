@@ -15,11 +15,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
+
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.ports import Clock, Glance
 from edgesync.domain.store import StoreId, Topology
 from edgesync.domain.world import World
-from edgesync.errors import EdgesyncError, NotFoundError
+from edgesync.errors import EdgesyncError, NotFoundError, PermanentError
+
+log = structlog.get_logger(__name__)
 
 OVERLAP = timedelta(seconds=5)
 # Images shown one by one at a time, and in one pass: a pass stays short however many a rival moves at once.
@@ -34,8 +38,6 @@ class Sighting:
     world: World
     appeared: frozenset[StoreId] = frozenset()
     vanished: frozenset[StoreId] = frozenset()
-    # True when every image was listed.
-    full: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -57,25 +59,19 @@ class Observer:
         self._full_every = full_every
         self._memory = _Memory()
         self._topology = Topology(hub=hub)
+        # The topology of the last sighting: a pass that breaks off after it found new stores tells nobody of them.
+        self._told = self._topology
 
     async def look(self, *, skip: frozenset[ImageId] = frozenset()) -> Sighting:
         """Make one pass. Images in `skip` are being watched by somebody who reports them through `saw`."""
-        full = self._full_due()
-        if full:
-            before = self._topology
+        if self._full_due():
             topology = await self._read_topology()
             await self._list_all()
             self._topology = topology
         else:
-            before = topology = self._topology
             await self._list_changed()
         await self._show(self._restless(skip))
-        return Sighting(
-            world=self._world(everything=before.writable != topology.writable or not before.stores),
-            appeared=frozenset(topology.stores.keys() - before.stores.keys()),
-            vanished=frozenset(before.stores.keys() - topology.stores.keys()),
-            full=full,
-        )
+        return self._sighting()
 
     async def show(self, image_id: ImageId) -> Image | None:
         """Look at one image now; None when it is gone."""
@@ -103,6 +99,15 @@ class Observer:
         if self._memory.images.pop(image_id, None) is not None:
             self._memory.changed.add(image_id)
             self._memory.moving.discard(image_id)
+
+    def _sighting(self) -> Sighting:
+        before, now = self._told, self._topology
+        self._told = now
+        return Sighting(
+            world=self._world(everything=before.writable != now.writable or not before.stores),
+            appeared=frozenset(now.stores.keys() - before.stores.keys()),
+            vanished=frozenset(before.stores.keys() - now.stores.keys()),
+        )
 
     def _full_due(self) -> bool:
         last = self._memory.full_at
@@ -146,14 +151,22 @@ class Observer:
 
         async def show(image_id: ImageId) -> None:
             async with gate:
-                await self.show(image_id)
+                try:
+                    await self.show(image_id)
+                except PermanentError as error:
+                    # A damaged record must not hide the others; what was known of the image stands.
+                    log.warning("image can't be shown", image=image_id, why=error.message, remedy=error.remedy)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for image_id in images:
                     group.create_task(show(image_id))
-        except* EdgesyncError as failed:
-            raise failed.exceptions[0] from failed
+        except ExceptionGroup as failed:
+            # Not `except*`: what that raises is a group again, which nobody waits for.
+            errors, others = failed.split(EdgesyncError)
+            if errors is None or others is not None:
+                raise
+            raise errors.exceptions[0] from failed
 
     def _world(self, *, everything: bool) -> World:
         changed = frozenset(self._memory.changed)

@@ -93,8 +93,10 @@ class _Drafter:
             self._wait(demand, stores, *obstacle)
             return
         ready = self._reachable(demand, image, stores)
-        if ready:
-            self._draft(demand, ready, needed=stores)
+        if not demand.allow_failure and ready != stores:
+            self._wait(demand, ready, self.waiting[-1].reason, "all or nothing: it starts when all of its stores can")
+        elif ready:
+            self._draft(demand, ready)
 
     def _obstacle(self, image: Image) -> tuple[WaitReason, str] | None:
         """What keeps every copy of this image from starting."""
@@ -135,7 +137,7 @@ class _Drafter:
         # In a single run every copy gets one try; the next is for the next run, whatever the backoff says.
         return forgive is not None or failure.next_try > self._situation.now
 
-    def _draft(self, demand: Demand, stores: frozenset[StoreId], needed: frozenset[StoreId]) -> None:
+    def _draft(self, demand: Demand, stores: frozenset[StoreId]) -> None:
         """Give slots, joining the import that an earlier demand of the same image has got."""
         draft = self._drafts.get(demand.image)
         if draft is not None:
@@ -145,7 +147,7 @@ class _Drafter:
                 self._wait(demand, stores, WaitReason.IN_FLIGHT, why)
                 return
         free = self._slots.free(stores, joining=draft is not None)
-        if not demand.allow_failure and free != needed:
+        if not demand.allow_failure and free != stores:
             self._wait(demand, stores, WaitReason.BUDGET, "all or nothing: it starts when all of its stores can")
             return
         self._wait(demand, stores - free, WaitReason.BUDGET, "all import slots are taken")
