@@ -26,6 +26,7 @@ from rich.table import Table
 from deploy.lab import api, images, lifecycle
 from deploy.lab.errors import LabError
 from deploy.lab.layout import HUB, Lab
+from deploy.lab.processes import environment
 from deploy.lab.readback import Readback, readback
 from deploy.lab.upload import upload
 from deploy.lab.wait import say
@@ -62,6 +63,7 @@ def demonstrate(*, keep: bool) -> bool:
     """Everything; True when every copy is right."""
     kept = False
     try:
+        lifecycle.down(NAME)
         lab = lifecycle.up(NAME)
         wanted = _upload(lab)
         say(f"starting the daemon: {EDGESYNC.name} --config {_short(lab.edgesync_file)} run")
@@ -73,7 +75,7 @@ def demonstrate(*, keep: bool) -> bool:
             if keep:
                 kept = True
                 daemon.keep = True
-                _invite(lab, daemon.process.pid)
+                _invite(lab)
             return good
     finally:
         if not kept:
@@ -109,6 +111,8 @@ def _daemon(lab: Lab) -> Iterator[_Daemon]:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            # Marked as the lab's, so that `lab-down` ends it, too.
+            env=environment(lab.folder),
         )
     daemon = _Daemon(process)
     try:
@@ -208,7 +212,7 @@ def edgesync(lab: Lab, *arguments: str) -> None:
     subprocess.run([str(EDGESYNC), "--config", str(lab.edgesync_file), *arguments], check=False, timeout=STOP)
 
 
-def _invite(lab: Lab, pid: int) -> None:
+def _invite(lab: Lab) -> None:
     config = _short(lab.edgesync_file)
     lines = [
         "",
@@ -218,11 +222,10 @@ def _invite(lab: Lab, pid: int) -> None:
         "  .venv/bin/edgesync copy team-secret --all-stores --wait",
         "  .venv/bin/edgesync history",
         f"  curl {_api(lab)}/v1/stores; curl {_api(lab)}/metrics",
-        f"  OS_CLIENT_CONFIG_FILE={_short(lab.clouds_file)} OS_CLOUD=admin \\",
-        "    .lab/openstack-venv/bin/glance image-list --include-stores",
+        f"  (. {_short(lab.openrc_file)}; .lab/openstack-venv/bin/glance image-list --include-stores)",
         f"  .venv/bin/python -m deploy.lab break dcn0 --how pause-osd --name {NAME}; ... heal dcn0 --name {NAME}",
         f"Log of the daemon: {_short(lab.folder / 'edgesync.log')}",
-        f"To end it all: kill {pid}; make lab-down NAME={NAME}",
+        f"To end it all: make lab-down NAME={NAME}",
     ]
     click.echo("\n".join(lines))
 

@@ -118,6 +118,10 @@ class Lab:
         return self.folder / "clouds.yaml"
 
     @property
+    def openrc_file(self) -> Path:
+        return self.folder / "openrc"
+
+    @property
     def edgesync_file(self) -> Path:
         return self.folder / "edgesync.yaml"
 

@@ -27,6 +27,7 @@ def up(name: str = "dev", edges: int | None = None, token_lifetime: int | None =
         say(f"lab {name}: {', '.join(site.name for site in lab.sites)}, ports from {lab.base_port}, files in {folder}")
         _end_strays(lab)
         layout.write(lab.edgesync_file, render.edgesync(lab))
+        layout.write(lab.openrc_file, render.openrc(lab))
         _side_by_side(
             partial(keystone.ensure, lab),
             *(partial(_site, lab, site) for site in lab.sites),

@@ -220,6 +220,21 @@ def clouds(lab: Lab, application_credential: str) -> str:
     return yaml.safe_dump({"clouds": entries}, sort_keys=False)
 
 
+def openrc(lab: Lab) -> str:
+    """The admin's log-in for a shell: python-glanceclient reads no clouds.yaml."""
+    settings = {
+        "OS_AUTH_URL": lab.keystone_url,
+        "OS_USERNAME": "admin",
+        "OS_PASSWORD": lab.secret("admin"),
+        "OS_PROJECT_NAME": "admin",
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_PROJECT_DOMAIN_ID": "default",
+        "OS_IDENTITY_API_VERSION": "3",
+        "OS_REGION_NAME": "RegionOne",
+    }
+    return "".join(f"export {name}={value}\n" for name, value in settings.items())
+
+
 def edgesync(lab: Lab) -> str:
     """A configuration with which edgesync can be started at once."""
     return yaml.safe_dump(

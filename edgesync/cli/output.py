@@ -65,8 +65,8 @@ def copy_cell(copy: Mapping[str, Any]) -> Text:
     """One cell of the matrix: sign, word, and how far a running copy is."""
     state = CopyState(copy["state"])
     text = f"{state.sign} {state}"
-    if state is CopyState.COPYING and copy.get("bytes_total"):
-        text += f" {100 * (copy.get('bytes_done') or 0) // copy['bytes_total']} %"
+    if state is CopyState.COPYING and copy["bytes_total"] and copy["bytes_done"]:
+        text += f" {100 * copy['bytes_done'] // copy['bytes_total']} %"
     return Text(text, style=_STYLES[state])
 
 

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import requests
 from keystoneauth1.session import Session
 
-from deploy.lab import api, glance, images, keystone, lifecycle, readback, render, status, upload
+from deploy.lab import api, glance, images, keystone, layout, lifecycle, readback, render, status, upload
 from deploy.lab.layout import Lab
 
 SIZE = 12 * 2**20
@@ -182,3 +183,10 @@ def test_glance_is_killed_with_its_workers_and_restarted(breakable: Lab) -> None
     glance.ensure(breakable)
     assert status.healthy(breakable)
     assert glance.running(breakable) != process
+
+
+def test_the_glance_client_works_with_openrc(lab: Lab) -> None:
+    shell = f". {lab.openrc_file}; {layout.OPENSTACK}/bin/glance stores-info"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "dcn1" in done.stdout
