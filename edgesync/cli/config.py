@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import click
-import yaml
 
 from edgesync.cli.context import Context, pass_context
 from edgesync.config import show as shown
@@ -38,8 +37,8 @@ def show(context: Context, form: str) -> None:
     \b
     Example: EDGESYNC_LIMITS__IMPORTS=8 edgesync config show
     """
-    data = shown(context.settings())
+    settings = context.settings()
     if form == "json":
-        click.echo(json.dumps(data, indent=2))
+        click.echo(json.dumps(shown(settings), indent=2))
     else:
-        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(settings.to_yaml(), nl=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -57,7 +58,7 @@ def copy(
         "stores": chosen,
         "all_stores": all_stores,
         "allow_failure": not no_allow_failure,
-        "requested_by": getpass.getuser(),
+        "requested_by": _caller(),
     }
     job = asyncio.run(_copy(context, body, wait=wait, limit=timeout))
     rows = job["stores"]
@@ -65,6 +66,14 @@ def copy(
     shown = [(row["store"], row["result"], row["reason"]) for row in rows]
     emit(job, Group(title, table_of(("Store", "Result", "Reason"), shown)), [(job["id"],)], form)
     return _verdict(job, awaited=wait)
+
+
+def _caller() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In a container, the user may have no name.
+        return f"uid {os.getuid()}"
 
 
 async def _copy(context: Context, body: Mapping[str, Any], *, wait: bool, limit: float) -> dict[str, Any]:

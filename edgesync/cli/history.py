@@ -63,9 +63,9 @@ def _since(text: str) -> datetime:
     try:
         if unit in units and number.isdecimal():
             return datetime.now(UTC) - timedelta(**{units[unit]: int(number)})
-        at = datetime.fromisoformat(text)
+        # A year at either end of the calendar may have no UTC time.
+        return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(
             "expected a time like 2026-01-31T12:00 or an age like 12h", param_hint="--since"
         ) from error
-    return at.astimezone(UTC)

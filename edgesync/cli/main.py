@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupte
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -53,6 +54,10 @@ for command in (run, once, plan, status, stores, copy, history, config):
 
 def main() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # What can't show a sign or a name shows a question mark instead of failing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_exit_code())
 
 

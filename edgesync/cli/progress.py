@@ -51,7 +51,9 @@ def meter() -> Iterator[Meter]:
     if not sys.stderr.isatty():
         yield _Lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+    # Names are shown as they are: rich would take [/x] in one for markup, and fail on it.
+    label, said = "{task.description}", "{task.fields[figures]}"
+    columns = (TextColumn(label, markup=False), BarColumn(), TextColumn(said, markup=False))
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield _Bars(progress)
 

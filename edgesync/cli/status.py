@@ -97,7 +97,7 @@ def _screen(answer: Mapping[str, Any], health: Mapping[str, Any]) -> RenderableT
 def _headlines(answer: Mapping[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     if health["trouble"]:
-        lines.append((f"cannot see Glance: {health['trouble']} -> {health['remedy']}", "bold red"))
+        lines.append((f"trouble: {health['trouble']} -> {health['remedy']}", "bold red"))
     states = [CopyState(copy["state"]) for row in answer["images"] for copy in row["copies"].values()]
     for state in (CopyState.FAILED, CopyState.WAITING, CopyState.COPYING):
         if number := states.count(state):

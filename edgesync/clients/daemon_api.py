@@ -22,9 +22,14 @@ from edgesync.errors import (
 
 # Seconds; the daemon answers from memory or its journal.
 DEADLINE = 30.0
+PROBLEM = "application/problem+json"
 NO_DAEMON = (
     "start it with `systemctl start edgesync` or `edgesync run`; if it listens elsewhere, name its address with "
     "--api or EDGESYNC_API_URL"
+)
+BUSY_DAEMON = (
+    "it may be waiting for a Glance that does not answer, which `edgesync status` tells; a request for copies may have "
+    "been taken all the same: see `edgesync history`"
 )
 
 
@@ -53,11 +58,18 @@ class DaemonApi:
         try:
             async with self._session.request(method, f"{self._url}{path}", **more) as answer:
                 body = _parsed(await answer.read(), self._url)
-                if answer.status >= HTTPStatus.BAD_REQUEST:
-                    raise _error(answer.status, body)
-                return body
-        except (aiohttp.ClientError, TimeoutError) as error:
+                if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    return body
+                if answer.content_type != PROBLEM:
+                    raise PermanentError(f"what answers at {self._url} is not edgesync", remedy=NO_DAEMON)
+                raise _error(answer.status, body)
+        except aiohttp.ClientError as error:
             raise UnreachableError(f"no edgesync daemon answers at {self._url}", remedy=NO_DAEMON) from error
+        except TimeoutError as error:
+            # It is there, and busy: a request for copies is checked with Glance before it is answered.
+            raise UnreachableError(
+                f"the edgesync daemon at {self._url} did not answer within {DEADLINE:g} seconds", remedy=BUSY_DAEMON
+            ) from error
 
 
 def _parsed(body: bytes, url: str) -> dict[str, Any]:

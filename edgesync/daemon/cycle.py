@@ -95,7 +95,7 @@ class Cycle:
         self._showcase = showcase
         # None: at the next turn.
         self._trim_at: datetime | None = None
-        # What kept the last turn from seeing the cloud.
+        # What kept the last turn from going well.
         self.error: EdgesyncError | None = None
 
     @property
@@ -111,12 +111,20 @@ class Cycle:
         self._changes += 1
 
     async def tick(self, *, forgive_before: datetime | None = None) -> Plan | None:
-        """One turn; None when Glance could not be seen, in which case everything stays as it is."""
-        plan = await self.plan(forgive_before=forgive_before)
-        if plan is not None:
+        """One turn; None when Glance could not be seen, or the journal not be written: the next turn tries again."""
+        try:
+            plan = await self.plan(forgive_before=forgive_before)
+            if plan is None:
+                return None
             await self._start(plan)
             await self._forget()
-            self._showcase.health = replace(self._showcase.health, ticked_at=self._clock.now())
+        except EdgesyncError as error:
+            # The journal's: what Glance refuses is dealt with further down.
+            log.error("turn broken off", why=error.message, remedy=error.remedy)  # noqa: TRY400 - a sentence for people
+            self._trouble(error)
+            return None
+        self._showcase.health = replace(self._showcase.health, ticked_at=self._clock.now(), trouble="", remedy="")
+        self.error = None
         return plan
 
     async def plan(self, *, forgive_before: datetime | None = None) -> Plan | None:
@@ -194,18 +202,21 @@ class Cycle:
 
     async def _blind(self, error: EdgesyncError) -> None:
         news = self._showcase.health.trouble != error.message
-        self._showcase.health = replace(self._showcase.health, trouble=error.message, remedy=error.remedy)
-        self.error = error
+        self._trouble(error)
+        self._showcase.health = replace(self._showcase.health, sees_glance=False)
         if news:
             log.error("cannot see Glance", why=error.message, remedy=error.remedy)
             await self._tell([self._event(EventKind.GLANCE_UNREACHABLE, error.message)])
 
     async def _seeing(self) -> None:
-        if self._showcase.health.trouble:
+        if not self._showcase.health.sees_glance:
             await self._tell([self._event(EventKind.GLANCE_BACK, "Glance answers again")])
             log.info("Glance answers again")
-        self._showcase.health = replace(self._showcase.health, trouble="", remedy="")
-        self.error = None
+            self._showcase.health = replace(self._showcase.health, sees_glance=True)
+
+    def _trouble(self, error: EdgesyncError) -> None:
+        self._showcase.health = replace(self._showcase.health, trouble=error.message, remedy=error.remedy)
+        self.error = error
 
     async def _tell_stores(self, sighting: Sighting) -> None:
         hub = sighting.world.topology.hub

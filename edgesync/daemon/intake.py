@@ -6,6 +6,7 @@ leaves such stores out; the image must be at the hub first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import structlog
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 # Open jobs that the daemon keeps; whoever asks for more has a loop somewhere.
 MAX_OPEN_JOBS = 10_000
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class Intake:
@@ -86,7 +88,8 @@ class Intake:
 
     async def _find(self, wanted: str, world: World) -> Image:
         """By id or, failing that, by name; looked at afresh."""
-        if image := await self._observer.show(ImageId(wanted)):
+        # Only ids go into Glance's paths: a name may hold a / or a ?.
+        if _ID.fullmatch(wanted) and (image := await self._observer.show(ImageId(wanted))):
             return image
         named = [image for image in world.images.values() if image.name == wanted]
         if len(named) > 1:

@@ -48,14 +48,14 @@ class Loop:
         """Tick until `stop` is called."""
         while not self._stopped.is_set():
             self._woken.clear()
-            await self._tick(None)
+            await self._turn(None)
             await self._pause()
 
     async def run_once(self, started: datetime) -> bool:
         """Tick until every copy that can be made has had its try; False when stopped before."""
         while not self._stopped.is_set():
             self._woken.clear()
-            plan = await self._tick(started)
+            plan = await self._turn(started)
             if plan is not None and not self._cycle.busy:
                 return True
             error = self._cycle.error
@@ -63,6 +63,21 @@ class Loop:
                 raise error
             await self._pause()
         return False
+
+    async def _turn(self, forgive_before: datetime | None) -> Plan | None:
+        """One tick, broken off by `stop`: a Glance that hangs must not hold up the end.
+
+        That does no more harm than a crash there, and what the journal was given is written all the same.
+        """
+        ticking = asyncio.create_task(self._tick(forgive_before))
+        stopping = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({ticking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return ticking.result() if ticking.done() else None
+        finally:
+            ticking.cancel()
+            stopping.cancel()
+            await asyncio.gather(ticking, stopping, return_exceptions=True)
 
     async def _tick(self, forgive_before: datetime | None) -> Plan | None:
         began = self._clock.now()

@@ -80,7 +80,7 @@ async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            left = await _put_down(daemon)
+            left = await daemon.runner.stop()
         return Outcome(ending=ending, picture=daemon.showcase.picture, left_running=left)
 
 
@@ -146,16 +146,10 @@ async def _lived(daemon: Daemon) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        left = await _put_down(daemon)
+        left = await daemon.runner.stop()
         told = f"stopped; {left} imports go on in Glance and are followed at the next start" if left else "stopped"
         await _tell(daemon, EventKind.DAEMON_STOPPED, told)
         log.info(told)
-
-
-async def _put_down(daemon: Daemon) -> int:
-    left = await daemon.runner.stop()
-    await daemon.recorder.drain()
-    return left
 
 
 async def _tell(daemon: Daemon, kind: EventKind, message: str) -> None:

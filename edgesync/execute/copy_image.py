@@ -100,12 +100,15 @@ class CopyImageEngine:
             return None
         refusal = await self._send(attempt)
         for _ in range(RESENDS):
-            if not isinstance(refusal, TransientError):
+            if not isinstance(refusal, TransientError | ConflictError):
                 break
-            await self._clock.sleep(refusal.retry_after or PAUSE)
-            if known := await self._identify(attempt):
-                await self._recorder.started(known)
-                return known
+            await self._clock.sleep(_patience(refusal))
+            if isinstance(refusal, TransientError):
+                if known := await self._identify(attempt):
+                    await self._recorder.started(known)
+                    return known
+            elif _overtaken(attempt, await self._look(attempt.image)):
+                break
             refusal = await self._send(attempt)
         if refusal is not None:
             await self._refused(attempt, refusal)
@@ -126,9 +129,8 @@ class CopyImageEngine:
 
     async def _refused(self, attempt: Attempt, refusal: EdgesyncError) -> None:
         """Decide whether a refusal is a failure, or only says that somebody else was faster."""
-        image = await self._look(attempt.image)
-        if isinstance(refusal, ConflictError) or (isinstance(refusal, RequestError) and _overtaken(attempt, image)):
-            await self._clock.sleep(PAUSE)
+        rivalry = isinstance(refusal, ConflictError | RequestError)
+        if rivalry and _overtaken(attempt, await self._look(attempt.image)):
             await self._recorder.overtaken(attempt, refusal.message)
             return
         await self._recorder.finished(
@@ -184,14 +186,14 @@ class CopyImageEngine:
         await self._recorder.finished(attempt, verdict, remedy=LOOK_AT.format(image=attempt.image))
 
     async def _take_away(self, attempt: Attempt, store: StoreId) -> bool:
-        """Delete one copy; False when it has to stay. Trouble that may pass is raised: the attempt is taken up again."""
+        """Delete one copy; False when it has to stay. Raises what may pass: the attempt is taken up again then."""
         try:
             await self._glance.delete_from_store(attempt.image, store)
         except NotFoundError:
             # Somebody was faster; or it is the image that is gone, and then this raises.
             await self._look(attempt.image)
         except (ConflictError, PermanentError) as refusal:
-            log.error("copy stays", image=attempt.image, store=store, why=refusal.message, remedy=refusal.remedy)
+            log.warning("copy stays", image=attempt.image, store=store, why=refusal.message, remedy=refusal.remedy)
             return False
         return True
 
@@ -208,6 +210,12 @@ class CopyImageEngine:
     async def _task(self, attempt: Attempt) -> ImportTask | None:
         tasks = await self._glance.tasks(attempt.image)
         return next((task for task in tasks if task.id == attempt.task), None)
+
+
+def _patience(refusal: EdgesyncError) -> float:
+    """Seconds until the next try; a server that asks for more gets it through the backoff."""
+    asked = refusal.retry_after if isinstance(refusal, TransientError) else None
+    return min(asked or PAUSE, LONGEST_PAUSE)
 
 
 def _overtaken(attempt: Attempt, image: Image) -> bool:

@@ -1,12 +1,14 @@
-"""Writes down what happens to jobs and attempts. An outcome that happened is recorded even if its task is cancelled."""
+"""Writes down what happens to jobs and attempts.
+
+The journal ends a transaction that was begun even if whoever wanted it is cancelled: an outcome can't get lost.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -58,7 +60,6 @@ class Recorder:
     on_result: Callable[[StoreId, CopyResult, float], None]
     # Told when the journal changed, so that the next plan reads it again.
     on_change: Callable[[], None]
-    _writes: set[asyncio.Future[Any]] = field(default_factory=set)
 
     async def open(self, action: StartCopy, image: Image) -> Attempt:
         """Write down that an import is about to be asked for; ConflictError when one of the image is open."""
@@ -72,29 +73,29 @@ class Recorder:
             allow_failure=action.allow_failure,
             started_at=now,
         )
-        await self._kept(self.journal.start_attempt(attempt, job=job))
+        await self._write(self.journal.start_attempt(attempt, job=job))
         return attempt
 
     async def started(self, attempt: Attempt) -> None:
         if attempt.task is not None:
-            await self._kept(self.journal.attach_task(attempt.id, attempt.task))
+            await self._write(self.journal.attach_task(attempt.id, attempt.task))
         stores = ", ".join(attempt.stores)
         await self._tell(attempt, EventKind.COPY_STARTED, f"Glance copies the image to {stores}")
 
     async def followed(self, attempt: Attempt) -> None:
         """An import that a former daemon started is watched again."""
         if attempt.task is not None:
-            await self._kept(self.journal.attach_task(attempt.id, attempt.task))
+            await self._write(self.journal.attach_task(attempt.id, attempt.task))
         stores = ", ".join(attempt.stores)
         await self._tell(attempt, EventKind.COPY_FOLLOWED, f"following the import to {stores} that was running already")
 
     async def never_sent(self, attempt: Attempt, why: str) -> None:
-        await self._kept(self.journal.drop_attempt(attempt.id))
+        await self._write(self.journal.drop_attempt(attempt.id))
         log.info("import not sent", image=attempt.image, stores=attempt.stores, why=why)
 
     async def overtaken(self, attempt: Attempt, refusal: str) -> None:
         """Glance refused because somebody else was faster: no failure, the next plan looks again."""
-        await self._kept(self.journal.drop_attempt(attempt.id))
+        await self._write(self.journal.drop_attempt(attempt.id))
         await self._tell(attempt, EventKind.RIVAL_IMPORT, f"somebody else's import came first; waiting ({refusal})")
 
     async def finished(self, attempt: Attempt, verdict: Verdict, *, remedy: str = "", hopeless: bool = False) -> None:
@@ -113,14 +114,14 @@ class Recorder:
         results = [StoreResult(store=store, result=CopyResult.COPIED, reason=action.reason) for store in action.copied]
         results += [StoreResult(store=store, result=CopyResult.FAILED, reason=action.reason) for store in action.failed]
         verdict = Verdict(results=tuple(results), message=action.reason)
-        await self._kept(self.journal.settle(action.job, verdict, at=self.clock.now()))
+        await self._write(self.journal.settle(action.job, verdict, at=self.clock.now()))
 
     async def _end(self, attempt: Attempt, verdict: Verdict, failures: list[Failure]) -> None:
         now = self.clock.now()
         seconds = (now - attempt.started_at).total_seconds()
         events = [self._event(attempt, entry, seconds) for entry in verdict.results]
         ended = self.journal.finish_attempt(attempt.id, verdict, failures, events=events, at=now)
-        if not await self._kept(ended):
+        if not await self._write(ended):
             return
         for entry in verdict.results:
             self.on_result(entry.store, entry.result, seconds)
@@ -180,20 +181,12 @@ class Recorder:
 
     async def _tell(self, attempt: Attempt, kind: EventKind, message: str) -> None:
         event = Event(at=self.clock.now(), kind=kind, message=message, image=attempt.image, job=attempt.job)
-        await self._kept(self.journal.add_events([event]))
+        await self._write(self.journal.add_events([event]))
         log.info(message, kind=kind.value, image=attempt.image, job=attempt.job)
 
-    async def _kept(self, write: Coroutine[Any, Any, T]) -> T:
-        """Finish the write even if whoever wanted it is cancelled."""
-        task = asyncio.ensure_future(write)
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+    async def _write(self, write: Coroutine[Any, Any, T]) -> T:
+        """Write, and have the next plan read the journal again."""
         try:
-            return await asyncio.shield(task)
+            return await write
         finally:
             self.on_change()
-
-    async def drain(self) -> None:
-        """Wait for the writes under way."""
-        while self._writes:
-            await asyncio.wait(self._writes)

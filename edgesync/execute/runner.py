@@ -10,13 +10,14 @@ import structlog
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, AttemptId
 from edgesync.domain.ports import Clock
-from edgesync.errors import EdgesyncError
+from edgesync.errors import EdgesyncError, TransientError
 from edgesync.execute.copy_image import CopyImageEngine
 
 log = structlog.get_logger(__name__)
 
-# An attempt whose task broke off stays open in the journal; it is taken up again after so many seconds.
-REST = 30.0
+# An attempt whose task broke off stays open in the journal; it is taken up again after so many seconds, where time
+# alone won't mend it twice as many each time, up to the longest.
+REST, LONGEST_REST = 30.0, 120.0
 
 
 class Runner:
@@ -28,6 +29,8 @@ class Runner:
         self._on_end = on_end
         self._tasks: dict[AttemptId, asyncio.Task[None]] = {}
         self._images: dict[AttemptId, ImageId] = {}
+        # How often the task of an open attempt has broken off.
+        self._breaks: dict[AttemptId, int] = {}
 
     @property
     def followed(self) -> frozenset[AttemptId]:
@@ -62,12 +65,20 @@ class Runner:
             try:
                 await run(attempt)
             except EdgesyncError as error:
-                log.warning("copy interrupted", why=error.message, remedy=error.remedy, again_in=REST)
-                await self._clock.sleep(REST)
+                rest = REST if isinstance(error, TransientError) else self._rest(attempt.id)
+                log.warning("copy interrupted", why=error.message, remedy=error.remedy, again_in=rest)
+                await self._clock.sleep(rest)
             except Exception:
                 # One bad image must not stop the others; its attempt stays open and is taken up again.
-                log.exception("copy broke off", again_in=REST)
-                await self._clock.sleep(REST)
+                rest = self._rest(attempt.id)
+                log.exception("copy broke off", again_in=rest)
+                await self._clock.sleep(rest)
+            else:
+                self._breaks.pop(attempt.id, None)
+
+    def _rest(self, attempt: AttemptId) -> float:
+        self._breaks[attempt] = self._breaks.get(attempt, 0) + 1
+        return float(min(LONGEST_REST, REST * 2 ** min(self._breaks[attempt] - 1, 10)))
 
     def _forget(self, attempt: AttemptId) -> None:
         self._tasks.pop(attempt, None)

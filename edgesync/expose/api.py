@@ -7,7 +7,7 @@ changes are taken only as JSON and never from another origin.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from http import HTTPStatus
 from ipaddress import ip_address
 from itertools import islice
@@ -134,13 +134,16 @@ class Api:
         return _json(job_view(job, self._showcase.picture))
 
     async def _create_job(self, request: web.Request) -> web.Response:
-        job = await self._counter.copy(CopyRequest.model_validate(await request.json()))
+        job = await self._counter.copy(CopyRequest.model_validate_json(await request.read()))
         return _json(job_view(job, self._showcase.picture), HTTPStatus.ACCEPTED)
 
     async def _history(self, request: web.Request) -> web.Response:
         query = _HistoryQuery.model_validate(dict(request.query))
         if query.since is not None and query.since.tzinfo is None:
             raise RequestError("since: a time zone is missing", remedy="write it like 2026-01-31T12:00:00Z")
+        if query.since is not None and query.since.year in {MINYEAR, MAXYEAR}:
+            # At the ends of the calendar there may be no such time in UTC.
+            raise RequestError(f"since: {query.since} is out of range", remedy="name a year from 2 to 9998")
         events = await self._journal.history(
             HistoryFilter(
                 image=ImageId(query.image) if query.image else None,

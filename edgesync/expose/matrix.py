@@ -43,6 +43,9 @@ def _state_of_present(picture: Picture, image: Image, store: StoreId) -> CopySta
 def _missing(picture: Picture, image: Image, store: StoreId) -> CopyView:
     waits = [waiting for waiting in picture.waits.get(image.id, ()) if store in waiting.stores]
     failure = picture.ledger.failures.get((image.id, store))
+    wanted = store in picture.asked.get(image.id, ()) or store in picture.wants.stores(image.id)
+    if failure is not None and not wanted:
+        return CopyView(state=CopyState.ABSENT, reason=f"a copy was asked for and failed: {failure.error}")
     if failure is not None and (not waits or waits[0].reason is WaitReason.BACKOFF):
         return CopyView(
             state=CopyState.FAILED,
@@ -53,7 +56,7 @@ def _missing(picture: Picture, image: Image, store: StoreId) -> CopyView:
         )
     if waits:
         return CopyView(state=CopyState.WAITING, reason=f"{waits[0].reason}: {waits[0].why}")
-    if store in picture.asked.get(image.id, ()) or store in picture.wants.stores(image.id):
+    if wanted:
         return CopyView(state=CopyState.WAITING, reason=f"{WaitReason.READY}: it starts next")
     return CopyView(state=CopyState.ABSENT)
 

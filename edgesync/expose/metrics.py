@@ -86,7 +86,7 @@ class _Gauges(Collector):
     def _daemon(self) -> Iterator[Metric]:
         health = self._showcase.health
         up = GaugeMetricFamily("edgesync_glance_up", "1 while Glance answers, else 0.")
-        up.add_metric([], 0 if health.trouble else 1)
+        up.add_metric([], int(health.sees_glance))
         yield up
         last = GaugeMetricFamily(
             "edgesync_last_good_tick_timestamp_seconds", "When the last turn that went well ended; 0 before the first."

@@ -52,6 +52,8 @@ class Health:
     started_at: datetime
     # End of the last tick that went well; None before the first.
     ticked_at: datetime | None = None
+    # False while Glance can't be seen.
+    sees_glance: bool = True
     # What keeps ticks from going well, for people; empty when nothing does.
     trouble: str = ""
     remedy: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 
 import structlog
@@ -55,8 +54,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except ValidationError as error:
         return of_validation(error)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        return respond(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}", "send a JSON object")
     except EdgesyncError as error:
         return of_error(error)
     except web.HTTPException as error:

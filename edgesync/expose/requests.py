@@ -20,7 +20,7 @@ class CopyRequest(BaseModel):
     all_stores: bool = False
     allow_failure: bool = True
     # For the history; not a credential.
-    requested_by: str = Field(default="", max_length=255)
+    requested_by: str = Field(default="", max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")
 
     @model_validator(mode="after")
     def _one_choice(self) -> CopyRequest:

@@ -18,7 +18,7 @@ from edgesync.errors import ConfigError
 DEADLINE = 10
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_EXAMPLES = "Use sqlite:////var/lib/edgesync/journal.db or postgresql://user:password@host/database."
+_EXAMPLES = "Use sqlite+aiosqlite:////var/lib/edgesync/journal.db or postgresql+asyncpg://user:password@host/database."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ Relies on these behaviours of Glance (tried):
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,11 +44,12 @@ class Sighting:
 @dataclass(kw_only=True, slots=True)
 class _Memory:
     images: dict[ImageId, Image] = field(default_factory=dict)
-    # The newest `updated_at` seen, by Glance's clock and never by ours.
+    # The newest `updated_at` seen, by Glance's clock; ours only bounds it.
     high_water: datetime | None = None
     full_at: datetime | None = None
     changed: set[ImageId] = field(default_factory=set)
     moving: set[ImageId] = field(default_factory=set)
+    shown_last: str = ""
 
 
 class Observer:
@@ -65,6 +67,7 @@ class Observer:
     async def look(self, *, skip: frozenset[ImageId] = frozenset()) -> Sighting:
         """Make one pass. Images in `skip` are being watched by somebody who reports them through `saw`."""
         if self._full_due():
+            await self._glance.check()
             topology = await self._read_topology()
             await self._list_all()
             self._topology = topology
@@ -139,12 +142,18 @@ class Observer:
         known = self._memory.images.get(image.id)
         if known is None or image.updated_at >= known.updated_at:
             self.saw(image)
-        if self._memory.high_water is None or image.updated_at > self._memory.high_water:
-            self._memory.high_water = image.updated_at
+        # A time in the future, by a clock gone wrong, would hide every later change.
+        seen = min(image.updated_at, self._clock.now())
+        if self._memory.high_water is None or seen > self._memory.high_water:
+            self._memory.high_water = seen
 
     def _restless(self, skip: frozenset[ImageId]) -> list[ImageId]:
-        """Images that were moving when last seen."""
-        return sorted(self._memory.moving - skip)[:SHOWN_PER_PASS]
+        """Images that were moving when last seen; those after the last ones shown come first."""
+        moving = sorted(self._memory.moving - skip)
+        start = bisect_right(moving, self._memory.shown_last)
+        chosen = (moving[start:] + moving[:start])[:SHOWN_PER_PASS]
+        self._memory.shown_last = chosen[-1] if chosen else ""
+        return chosen
 
     async def _show(self, images: Iterable[ImageId]) -> None:
         gate = asyncio.Semaphore(SHOWN_AT_ONCE)

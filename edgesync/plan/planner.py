@@ -111,9 +111,9 @@ class _Drafter:
     def _reachable(self, demand: Demand, image: Image, stores: frozenset[StoreId]) -> frozenset[StoreId]:
         """Those of the stores to which this image can go now, as far as the image and the stores are concerned."""
         known = self._situation.world.topology
-        unknown = frozenset(store for store in stores if store not in known.stores)
+        unknown = stores - known.writable
         if unknown:
-            self._wait(demand, unknown, WaitReason.NO_STORE, "Glance does not list this store")
+            self._wait(demand, unknown, WaitReason.NO_STORE, "Glance does not list this store, or it is read-only")
         stores -= unknown
         if known.hub not in image.stores:
             edges = stores - {known.hub}

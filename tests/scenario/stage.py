@@ -90,7 +90,6 @@ class Stage:
                 with suppress(asyncio.CancelledError):
                     await looping
                 await self.daemon.runner.stop()
-                await self.daemon.recorder.drain()
                 await journal.close()
 
     def add_golden(self, name: str = "rhel", *, mebibytes: int = 64, stores: Sequence[str] = ("central",)) -> ImageId:

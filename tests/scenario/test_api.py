@@ -58,6 +58,7 @@ async def test_images_that_concern_edgesync_come_by_name_and_in_pages(stage: Sta
         ("/v1/images", {"marker": "nothing"}, 422, "marker"),
         ("/v1/history", {"since": "2026-01-01T00:00:00"}, 422, "time zone"),
         ("/v1/history", {"since": "yesterday"}, 400, "since"),
+        ("/v1/history", {"before": str(2**63)}, 400, "before"),
         ("/v1/jobs", {"state": "odd"}, 400, "state"),
         ("/v1/jobs/nothing", {}, 404, "nothing"),
         ("/v1/nothing", {}, 404, ""),
@@ -123,8 +124,9 @@ async def test_a_foreign_page_can_not_order_copies(stage: Stage) -> None:
             assert answer.status == 403
         async with client.get("/v1/jobs", headers={"Host": "evil.example"}) as answer:
             assert answer.status == 403
-        async with client.post("/v1/jobs", data="{", headers={"Content-Type": "application/json"}) as answer:
-            assert answer.status == 400
+        for broken in (b"{", b"\xff"):
+            async with client.post("/v1/jobs", data=broken, headers={"Content-Type": "application/json"}) as answer:
+                assert answer.status == 400
         big = {"image": "x" * 100_000, "all_stores": True}
         async with client.post("/v1/jobs", json=big) as answer:
             assert answer.status == 413

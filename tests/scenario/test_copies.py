@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
-from edgesync.domain.job import CopyResult, EventKind, JobState, Origin
+from edgesync.domain.job import CopyResult, EventKind, Job, JobState, Origin
+from edgesync.domain.world import Ledger
 from edgesync.errors import NotFoundError, RequestError
+from tests.fakes.glance.faults import Fault, Status
 from tests.scenario.stage import Stage
 
 
@@ -82,6 +84,8 @@ async def test_requests_that_can_not_be_carried_out_are_refused(stage: Stage) ->
             await stage.ask(queued)
         with pytest.raises(RequestError, match="not at central"):
             await stage.ask(stray, "dcn1")
+        with pytest.raises(RequestError, match="not at central"):
+            await stage.ask(stray, "central", "dcn1", allow_failure=False)
         with pytest.raises(RequestError, match="2 images are named 'twin'"):
             await stage.ask("twin")
         with pytest.raises(NotFoundError, match="no image 'nothing'"):
@@ -98,6 +102,51 @@ async def test_all_or_nothing_takes_away_what_succeeded(stage: Stage) -> None:
         assert job.state is JobState.FAILED
         assert all(entry.result is not CopyResult.COPIED for entry in job.stores)
     assert stage.fake.image(image).stores == ["central"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "stays"),
+    [
+        (Status(status=409, said="the image is in use"), True),
+        (Status(status=404, said="Image is not stored in store dcn0."), False),
+    ],
+)
+async def test_all_or_nothing_ends_though_a_copy_can_not_be_taken_away(
+    stage: Stage, refusal: Status, stays: bool
+) -> None:
+    image = stage.fake.add_image(tags=[], size=512 << 20)
+    stage.fake.faults.add(Fault(operation="delete_from_store", kind=refusal, times=100))
+    async with stage.life():
+        job = await stage.ask(image, "dcn0", "dcn1", allow_failure=False)
+        await stage.until(lambda: "dcn0" in stage.fake.image(image).stores, "the first copy")
+        stage.fake.crash_worker()
+        stage.fake.change_image(image, lock=None)
+        ended = {entry.store: entry.result for entry in (await stage.ended(job)).stores}
+        made = CopyResult.COPIED if stays else CopyResult.REVERTED
+        assert ended == {"dcn0": made, "dcn1": CopyResult.FAILED}
+        assert len(await stage.attempts(image)) == 1
+        assert await stage.events(EventKind.IMAGE_GONE) == []
+
+
+async def test_a_job_that_comes_while_the_journal_is_read_is_not_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = stage.fake.add_image(tags=[])
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.health.ticked_at is not None, "first tick")
+        read = daemon.journal.ledger
+        jobs: list[Job] = []
+
+        async def overtaken() -> Ledger:
+            ledger = await read()
+            if not jobs:
+                jobs.append(await stage.ask(image))
+            return ledger
+
+        monkeypatch.setattr(daemon.journal, "ledger", overtaken)
+        daemon.cycle.ledger_changed()
+        daemon.loop.wake()
+        await stage.until_at(image, "dcn0", "dcn1")
 
 
 async def test_allow_failure_keeps_what_succeeded_and_tells_what_did_not(stage: Stage) -> None:

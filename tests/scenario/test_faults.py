@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from edgesync.domain.copy import CopyState
-from edgesync.domain.job import EventKind, JobState
+from edgesync.domain.job import Event, EventKind, JobState
 from edgesync.domain.store import StoreId
+from edgesync.errors import TransientError
 from edgesync.expose.matrix import copy_view
 from tests.fakes.glance.faults import Fault, Kind, NotJson, Reset, TokenExpired, Truncate, status
 from tests.scenario.stage import Stage
@@ -48,6 +51,46 @@ async def test_while_glance_is_away_the_daemon_says_so_and_comes_back(stage: Sta
         assert not daemon.showcase.health.trouble
         assert len(await stage.events(EventKind.GLANCE_UNREACHABLE)) == 1
         assert len(await stage.events(EventKind.GLANCE_BACK)) == 1
+
+
+async def test_an_image_that_comes_while_the_journal_fails_is_not_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.picture is not None, "first look")
+        await stage.fake.stop()
+        await stage.until(lambda: bool(daemon.showcase.health.trouble), "trouble noticed")
+        write = daemon.journal.add_events
+        failed: list[Sequence[Event]] = []
+
+        async def full_once(events: Sequence[Event]) -> None:
+            if not failed:
+                failed.append(events)
+                raise TransientError("no room left")
+            await write(events)
+
+        monkeypatch.setattr(daemon.journal, "add_events", full_once)
+        image = stage.add_golden()
+        await stage.fake.start()
+        await stage.until_at(image, "dcn0", "dcn1")
+        assert failed
+
+
+async def test_a_journal_that_can_not_be_written_is_told_as_such(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.health.ticked_at is not None, "first tick")
+
+        async def full(*_: object, **__: object) -> None:
+            raise TransientError("no room left")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(daemon.journal, "start_attempt", full)
+            image = stage.add_golden()
+            await stage.until(lambda: daemon.showcase.health.trouble == "no room left", "trouble noticed")
+            assert daemon.showcase.health.sees_glance
+        await stage.until_at(image, "dcn0", "dcn1")
+        await stage.until(lambda: not daemon.showcase.health.trouble, "trouble over")
+        assert await stage.events(EventKind.GLANCE_UNREACHABLE, EventKind.GLANCE_BACK) == []
 
 
 async def test_an_image_deleted_in_mid_copy_ends_cleanly(stage: Stage) -> None:

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgesync import __version__
+from edgesync.cli.context import FAILED
+from edgesync.cli.copy import _verdict
 from edgesync.cli.main import cli
 from edgesync.cli.output import seconds, size
 
@@ -51,7 +53,9 @@ def test_without_a_daemon_they_say_so_and_how_to_start_one(arguments: tuple[str,
 
 
 @pytest.mark.parametrize(
-    "arguments", [("copy", "x"), ("copy", "x", "--all-stores", "--stores", "a"), ("nothing",), ("status", "--nothing")]
+    "arguments",
+    [("copy", "x"), ("copy", "x", "--all-stores", "--stores", "a"), ("nothing",), ("status", "--nothing")]
+    + [("history", "--since", since) for since in ("yesterday", "999999999999d", "99999999d")],
 )
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert edgesync(*arguments).returncode == 2
@@ -76,3 +80,10 @@ def test_sizes(number: int | None, text: str) -> None:
 @pytest.mark.parametrize(("number", "text"), [(None, "-"), (0, "0:00"), (75, "1:15"), (3725, "1:02:05")])
 def test_durations(number: float | None, text: str) -> None:
     assert seconds(number) == text
+
+
+def test_a_wait_that_ends_before_its_job_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    job = {"id": "1", "image": "i", "state": "running", "stores": [{"store": "dcn0", "result": "pending"}]}
+    assert _verdict(job, awaited=False) == 0
+    assert _verdict(job, awaited=True) == FAILED
+    assert "goes on in the daemon" in capsys.readouterr().err

@@ -178,3 +178,12 @@ def test_a_read_only_store_is_not_part_of_all() -> None:
     web = stores.stores[next(iter(store_ids("dcn0")))]
     closed = type(stores)(hub=stores.hub, stores={**stores.stores, web.id: type(web)(id=web.id, read_only=True)})
     assert make_plan(situation(image(), policies=[policy()], stores=closed)) == Plan()
+
+
+def test_all_or_nothing_waits_for_the_same_reason_as_the_store_that_holds_it_up() -> None:
+    """Not for a slot: that would pass by itself, and a single run would wait for it until its time is up."""
+    one = image()
+    plan = make_plan(situation(one, jobs=[job(one, "dcn0", "nowhere", allow_failure=False)]))
+    assert plan.starts == ()
+    assert {waiting.reason for waiting in plan.waiting} == {WaitReason.NO_STORE}
+    assert frozenset().union(*(waiting.stores for waiting in plan.waiting)) == store_ids("dcn0", "nowhere")

@@ -1,0 +1,105 @@
+"""What a pass makes of answers that come late, broken, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+
+from edgesync.daemon.clock import SystemClock
+from edgesync.domain.image import Image, ImageId
+from edgesync.domain.ports import Glance
+from edgesync.domain.store import Store, StoreId
+from edgesync.errors import EdgesyncError, PermanentError, TransientError
+from edgesync.observe.observer import Observer
+from tests.builders import image
+
+ALWAYS = timedelta(0)
+NEVER_AGAIN = timedelta(days=1000)
+
+
+class Shelf:
+    """As much of Glance as an observer asks for."""
+
+    def __init__(self, *images: Image) -> None:
+        self.listed = list(images)
+        self.names = ["central", "dcn0"]
+        self.trouble: dict[ImageId, EdgesyncError] = {}
+        self.asked_since: datetime | None = None
+        self.shown: list[ImageId] = []
+
+    async def check(self) -> str:
+        return "v2.18"
+
+    async def stores(self) -> tuple[Store, ...]:
+        return tuple(Store(id=StoreId(name)) for name in self.names)
+
+    async def images(self, *, updated_since: datetime | None = None) -> AsyncIterator[Sequence[Image]]:
+        self.asked_since = updated_since
+        yield self.listed
+
+    async def image(self, wanted: ImageId) -> Image:
+        self.shown.append(wanted)
+        if wanted in self.trouble:
+            raise self.trouble[wanted]
+        return next(entry for entry in self.listed if entry.id == wanted)
+
+
+def observer(shelf: Shelf, full_every: timedelta = ALWAYS) -> Observer:
+    return Observer(cast("Glance", shelf), SystemClock(), hub=StoreId("central"), full_every=full_every)
+
+
+async def test_trouble_with_one_image_of_many_is_told_as_what_it_is() -> None:
+    shelf = Shelf(image("moving", lock="theirs"))
+    shelf.trouble[image("moving").id] = TransientError("no answer")
+    with pytest.raises(TransientError, match="no answer"):
+        await observer(shelf).look()
+
+
+async def test_a_store_that_appears_in_a_pass_that_breaks_off_is_told_by_the_next() -> None:
+    shelf = Shelf(image("moving", lock="theirs"))
+    looking = observer(shelf)
+    await looking.look()
+    shelf.names.append("dcn1")
+    shelf.trouble[image("moving").id] = TransientError("no answer")
+    with pytest.raises(TransientError):
+        await looking.look()
+    shelf.trouble.clear()
+    sighting = await looking.look()
+    assert sighting.appeared == {"dcn1"}
+    assert sighting.world.changed is None, "every image may want the new store"
+    assert (await looking.look()).appeared == frozenset()
+
+
+async def test_a_damaged_record_does_not_hide_the_others() -> None:
+    damaged, other = image("damaged"), image("other")
+    shelf = Shelf(damaged, other)
+    looking = observer(shelf)
+    await looking.look()
+    shelf.listed = [image("other", stores=("central", "dcn0"))]
+    shelf.trouble[damaged.id] = PermanentError("its record is malformed")
+    seen = (await looking.look()).world.images
+    assert seen[other.id].stores == {"central", "dcn0"}
+    assert seen[damaged.id] == damaged, "the last that was known of it"
+
+
+async def test_a_time_in_the_future_does_not_hide_later_changes() -> None:
+    now = datetime.now(UTC)
+    shelf = Shelf(replace(image("ahead"), updated_at=now + timedelta(days=300)))
+    looking = observer(shelf, NEVER_AGAIN)
+    await looking.look()
+    await looking.look()
+    assert shelf.asked_since is not None
+    assert shelf.asked_since < now + timedelta(minutes=1)
+
+
+async def test_many_moving_images_are_shown_in_turn() -> None:
+    images = [image(f"{number:03}", lock="theirs") for number in range(250)]
+    shelf = Shelf(*images)
+    looking = observer(shelf, NEVER_AGAIN)
+    for _ in range(3):
+        await looking.look()
+    assert set(shelf.shown) == {entry.id for entry in images}
