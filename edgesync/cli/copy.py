@@ -17,10 +17,14 @@ from rich.text import Text
 from edgesync.cli.context import FAILED, Context, pass_context
 from edgesync.cli.output import complain, emit, format_option, table_of
 from edgesync.cli.progress import Transfer, meter
+from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.job import CopyResult, JobState
+from edgesync.errors import TransientError
 
 # Seconds between two looks.
 REFRESH = 1.0
+# Seconds that a daemon may be away while somebody waits for a job.
+RESTART = 60.0
 
 
 @click.command()
@@ -31,7 +35,13 @@ REFRESH = 1.0
 @click.option("--all-stores", is_flag=True, help="Every store that does not have the image yet.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
 @click.option("--wait", is_flag=True, help="Show the progress, and end when the copies have.")
-@click.option("--timeout", default=7200.0, show_default=True, help="With --wait: stop waiting after so many seconds.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=7200.0,
+    show_default=True,
+    help="With --wait: stop waiting after so many seconds.",
+)
 @format_option
 @pass_context
 def copy(
@@ -89,10 +99,23 @@ async def _copy(context: Context, body: Mapping[str, Any], *, wait: bool, limit:
                     if JobState(job["state"]).ended or time.monotonic() > deadline:
                         return job
                     await asyncio.sleep(REFRESH)
-                    job = await daemon.get(f"/v1/jobs/{job['id']}")
+                    job = await _look(daemon, job["id"])
         except asyncio.CancelledError:
             complain(f"job {job['id']} goes on in the daemon", "edgesync status shows it")
             raise
+
+
+async def _look(daemon: DaemonApi, job: str) -> dict[str, Any]:
+    """The job as it stands; a daemon that is being restarted is waited for."""
+    away = time.monotonic() + RESTART
+    while True:
+        try:
+            return await daemon.get(f"/v1/jobs/{job}")
+        except TransientError as trouble:
+            if time.monotonic() > away:
+                remedy = f"job {job} is in its journal and goes on when it runs again; {trouble.remedy}"
+                raise TransientError(trouble.message, remedy=remedy) from trouble
+            await asyncio.sleep(REFRESH)
 
 
 def _transfers(job: Mapping[str, Any]) -> list[Transfer]:
@@ -117,6 +140,8 @@ def _transfer(label: str, row: Mapping[str, Any], waiting: str) -> Transfer:
 
 def _verdict(job: Mapping[str, Any], *, awaited: bool) -> int:
     """Say what failed or did not end in time; the exit code."""
+    if not job["stores"]:
+        click.echo("nothing to copy: every store has the image already", err=True)
     failed = [row for row in job["stores"] if row["result"] in {CopyResult.FAILED, CopyResult.REVERTED}]
     if failed:
         complain(f"{len(failed)} of {len(job['stores'])} copies failed", f"edgesync history {job['image']} --failed")

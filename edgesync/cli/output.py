@@ -55,7 +55,8 @@ def emit(data: object, table: RenderableType, values: Sequence[Sequence[object]]
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # An id cut or folded can't be copied from the screen.
+        table.add_column(column, overflow="fold", no_wrap=column == "Id", min_width=36 if column == "Id" else None)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row))
     return table

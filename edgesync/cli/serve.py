@@ -36,7 +36,13 @@ def run(context: Context) -> None:
 
 
 @click.command()
-@click.option("--timeout", default=7200.0, show_default=True, help="Give up after so many seconds.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=7200.0,
+    show_default=True,
+    help="Give up after so many seconds.",
+)
 @pass_context
 def once(context: Context, timeout: float) -> int:
     """Make every copy that is wanted and can be made now, then end.

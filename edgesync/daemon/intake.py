@@ -6,6 +6,7 @@ leaves such stores out; the image must be at the hub first.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # Open jobs that the daemon keeps; whoever asks for more has a loop somewhere.
 MAX_OPEN_JOBS = 10_000
+# Seconds for Glance to show the image; the command waits for 30.
+PATIENCE = 20.0
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -50,7 +53,15 @@ class Intake:
     async def copy(self, request: CopyRequest) -> Job:
         """Take the request, or raise RequestError or NotFoundError with the reason."""
         world = self._world()
-        image = await self._find(request.image, world)
+        try:
+            # Before whoever asks gives up, so that nothing is taken that was reported as refused.
+            async with asyncio.timeout(PATIENCE):
+                image = await self._find(request.image, world)
+        except TimeoutError as error:
+            raise TransientError(
+                f"Glance has not shown the image within {PATIENCE:g} seconds; the request was not taken",
+                remedy="look whether glance-api answers: openstack image list; then ask again",
+            ) from error
         stores = choose_stores(request, image, world.topology)
         job = Job(
             id=JobId(new_id()),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 import structlog
 
@@ -15,6 +16,8 @@ from edgesync.domain.ports import Clock
 from edgesync.errors import TransientError
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,14 +51,14 @@ class Loop:
         """Tick until `stop` is called."""
         while not self._stopped.is_set():
             self._woken.clear()
-            await self._turn(None)
+            await self.unless_stopped(self._tick(None))
             await self._pause()
 
     async def run_once(self, started: datetime) -> bool:
         """Tick until every copy that can be made has had its try; False when stopped before."""
         while not self._stopped.is_set():
             self._woken.clear()
-            plan = await self._turn(started)
+            plan = await self.unless_stopped(self._tick(started))
             if plan is not None and not self._cycle.busy:
                 return True
             error = self._cycle.error
@@ -64,20 +67,20 @@ class Loop:
             await self._pause()
         return False
 
-    async def _turn(self, forgive_before: datetime | None) -> Plan | None:
-        """One tick, broken off by `stop`: a Glance that hangs must not hold up the end.
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do it, or break it off at `stop`: a Glance that hangs must not hold up the end.
 
         That does no more harm than a crash there, and what the journal was given is written all the same.
         """
-        ticking = asyncio.create_task(self._tick(forgive_before))
+        working = asyncio.create_task(work)
         stopping = asyncio.create_task(self._stopped.wait())
         try:
-            await asyncio.wait({ticking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return ticking.result() if ticking.done() else None
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
         finally:
-            ticking.cancel()
+            working.cancel()
             stopping.cancel()
-            await asyncio.gather(ticking, stopping, return_exceptions=True)
+            await asyncio.gather(working, stopping, return_exceptions=True)
 
     async def _tick(self, forgive_before: datetime | None) -> Plan | None:
         began = self._clock.now()

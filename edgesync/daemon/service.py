@@ -58,8 +58,8 @@ async def run(settings: Settings) -> None:
     """Be the daemon until SIGTERM or SIGINT."""
     # The API first: while Glance is slow to answer, it says so.
     async with composed(settings) as daemon, _serving(settings, daemon):
-        await _check_cloud(settings, daemon)
         with _stopping(daemon.loop.stop):
+            await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
             async with _lived(daemon):
                 await daemon.loop.run()
 
@@ -67,7 +67,6 @@ async def run(settings: Settings) -> None:
 async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
     """Make every wanted copy that can be made now. `watch` runs beside it, for people."""
     async with composed(settings) as daemon:
-        await daemon.glance.check()
         watching = asyncio.create_task(watch(daemon))
         ending = Ending.INTERRUPTED
         try:

@@ -11,6 +11,7 @@ from datetime import MAXYEAR, MINYEAR, datetime
 from http import HTTPStatus
 from ipaddress import ip_address
 from itertools import islice
+from typing import Annotated
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -36,6 +37,10 @@ MAX_ROWS = 1000
 MAX_SEQ = 2**63 - 1
 
 
+# No control characters: PostgreSQL takes no NUL in a text, and nothing is named so.
+Word = Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
 class _Page(BaseModel):
     """Query of a list."""
 
@@ -46,21 +51,21 @@ class _Page(BaseModel):
 
 class _ImagesQuery(_Page):
     # The id of the last image of the page before.
-    marker: str | None = None
+    marker: Word | None = None
     # All images, not only those that concern edgesync.
     all: bool = False
     # Id or name.
-    image: str | None = None
+    image: Word | None = None
 
 
 class _JobsQuery(_Page):
-    image: str | None = None
+    image: Word | None = None
     state: JobState | None = None
 
 
 class _HistoryQuery(_Page):
-    image: str | None = None
-    store: str | None = None
+    image: Word | None = None
+    store: Word | None = None
     since: datetime | None = None
     failed: bool = False
     before: int | None = Field(default=None, ge=0, le=MAX_SEQ)
@@ -130,7 +135,10 @@ class Api:
         return _rows("jobs", [job_view(job, self._showcase.picture) for job in jobs])
 
     async def _job(self, request: web.Request) -> web.Response:
-        job = await self._journal.job(JobId(request.match_info["job"]))
+        wanted = request.match_info["job"]
+        if not wanted.isalnum():
+            raise NotFoundError(f"there is no job {wanted!r}", remedy="GET /v1/jobs lists them")
+        job = await self._journal.job(JobId(wanted))
         return _json(job_view(job, self._showcase.picture))
 
     async def _create_job(self, request: web.Request) -> web.Response:

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.fakes.glance.faults import Fault, status
+from edgesync.daemon import intake
+from tests.fakes.glance.faults import Fault, Hang, status
 from tests.scenario.stage import Stage
 
 Client = TestClient[web.Request, web.Application]
@@ -61,6 +62,8 @@ async def test_images_that_concern_edgesync_come_by_name_and_in_pages(stage: Sta
         ("/v1/history", {"before": str(2**63)}, 400, "before"),
         ("/v1/jobs", {"state": "odd"}, 400, "state"),
         ("/v1/jobs/nothing", {}, 404, "nothing"),
+        ("/v1/jobs/%00", {}, 404, "no job"),
+        ("/v1/history", {"image": "a\0b"}, 400, "image"),
         ("/v1/nothing", {}, 404, ""),
     ],
 )
@@ -164,3 +167,16 @@ async def test_metrics_agree_with_the_matrix(stage: Stage) -> None:
         assert image not in text, "an image id is never a label"
         (row,) = (await get(client, "/v1/stores"))["stores"][1:2]
         assert (row["id"], row["copies"]) == ("dcn0", {"present": 1})
+
+
+async def test_a_request_is_refused_in_time_when_glance_hangs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = stage.fake.add_image(tags=[])
+    monkeypatch.setattr(intake, "PATIENCE", 0.2)
+    async with served(stage) as client:
+        stage.fake.faults.add(Fault(operation="image", kind=Hang(), times=100))
+        async with client.post("/v1/jobs", json={"image": image, "all_stores": True}) as answer:
+            problem = await answer.json(content_type=None)
+        assert answer.status == 503
+        assert "was not taken" in problem["detail"]
+        stage.fake.faults.clear()
+        assert (await get(client, "/v1/jobs"))["jobs"] == []

@@ -32,6 +32,16 @@ def test_json_lines_with_image_store_and_job() -> None:
     assert entry["level"] == "info"
 
 
+def test_libraries_log_in_the_same_form() -> None:
+    program = (
+        "import logging; from edgesync.cli.logs import set_up_logs; set_up_logs(level='info', form='json'); "
+        "logging.getLogger('keystoneauth').warning('Failed to %s', 'discover'); logging.getLogger('x').info('quiet')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert (json.loads(line)["event"], json.loads(line)["level"]) == ("Failed to discover", "warning")
+
+
 def test_secrets_are_not_printed() -> None:
     for form in ("json", "console"):
         text = logged(form)
