@@ -19,6 +19,7 @@ from deploy.lab.images import random_image
 from deploy.lab.layout import Lab
 from deploy.lab.readback import readback
 from deploy.lab.upload import upload
+from edgesync.config import load
 from tests.lab.daemon import DaemonProcess, daemon_of, show, tasks
 
 MIB = 2**20
@@ -187,3 +188,16 @@ def test_two_daemons_on_one_journal_are_refused(daemon: DaemonProcess) -> None:
     assert second.returncode == 1
     assert "journal" in second.stderr
     assert daemon.command("plan").returncode == 0, "looking is always allowed"
+
+
+def test_a_hub_that_is_no_store_is_refused_at_the_start(daemon: DaemonProcess) -> None:
+    daemon.config.write_text(daemon.config.read_text().replace("hub: central", "hub: centrl"))
+    done = daemon.command("run", timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert f"{daemon.config}:3:1: hub: expected a store of this Glance (central, dcn0, dcn1)" in done.stderr
+    assert "-> set hub" in done.stderr
+
+
+def test_the_labs_own_configuration_is_good(lab: Lab) -> None:
+    settings = load(lab.edgesync_file, {})
+    assert (settings.hub, settings.cloud, settings.api.port) == ("central", "edgesync", lab.api_port)
