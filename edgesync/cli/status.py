@@ -103,6 +103,8 @@ def _headlines(answer: Mapping[str, Any], health: Mapping[str, Any]) -> list[tup
         if number := states.count(state):
             copies = "copy" if number == 1 else "copies"
             lines.append((f"{number} {copies} {state}", "bold red" if state is CopyState.FAILED else "yellow"))
+    if not answer["images"]:
+        lines.append(("no policy matches any image, and nobody has asked for a copy; --all shows all images", "yellow"))
     scope = " for these images" if answer.get("next_marker") else ""
     return lines or [(f"all wanted copies are there{scope}", "green")]
 
