@@ -9,7 +9,7 @@ from pathlib import Path
 import rados
 from keystoneauth1.exceptions import ClientException
 
-from deploy.lab import cluster, faults, glance, install, keystone, layout, registry, render
+from deploy.lab import cluster, faults, glance, install, keystone, layout, mariadb, registry, render
 from deploy.lab.errors import LabError
 from deploy.lab.layout import HOME, MAX_EDGES, TOKEN_LIFETIME, Lab, Site
 from deploy.lab.processes import kill_marked
@@ -75,7 +75,7 @@ def _site(lab: Lab, site: Site) -> None:
 
 def _end_strays(lab: Lab) -> None:
     """End what an `up` that was killed had started but not recorded yet, or was still running to prepare a service."""
-    services = [keystone.running(lab), glance.running(lab)]
+    services = [keystone.running(lab), mariadb.running(lab), glance.running(lab)]
     services += [cluster.daemon(site, kind) for site in lab.sites for kind in cluster.DAEMONS]
     ended = kill_marked(lab.folder, keep={service.pid for service in services if service})
     if ended:

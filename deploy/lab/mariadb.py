@@ -10,7 +10,7 @@ import subprocess
 
 from deploy.lab.errors import LabError
 from deploy.lab.layout import Lab, write
-from deploy.lab.processes import Process, recorded, spawn
+from deploy.lab.processes import Process, environment, recorded, spawn
 from deploy.lab.wait import say, until
 
 PATIENCE = 60  # seconds
@@ -53,7 +53,8 @@ def _make(lab: Lab) -> None:
     )
     write(here / "init.sql", "".join(f"{statement};\n" for statement in statements))
     argv = ["mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db", f"--datadir={here}/data"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    env = environment(lab.folder)  # so that `down` finds it, should we be killed
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, env=env, check=False)
     if done.returncode != 0:
         raise LabError(f"mariadb-install-db failed:\n{done.stdout[-1500:]}{done.stderr[-500:]}")
     (here / "made").touch()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesync.errors import ConfigError, PermanentError, UnreachableError
@@ -108,6 +109,8 @@ class Login:
             from openstack.config import OpenStackConfig  # noqa: PLC0415
             from openstack.exceptions import ConfigException  # noqa: PLC0415
 
+            for file in self._config_files or ():
+                _check_readable(Path(file))
             try:
                 config = OpenStackConfig(
                     app_name="edgesync", load_envvars=self._load_envvars, config_files=self._config_files
@@ -150,6 +153,17 @@ class Login:
 
     def _name(self, region: CloudRegion) -> str:
         return f"cloud {self._cloud or region.name or 'envvars'}"
+
+
+def _check_readable(file: Path) -> None:
+    """openstacksdk passes over a file that it can't read, as if nobody had named it."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise ConfigError(
+            [f"clouds_file: {file} can't be read: {error.strerror}"],
+            remedy="Correct clouds_file in edgesync.yaml, or let edgesync's user read the file.",
+        ) from error
 
 
 def _asks_password(config: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ def other() -> Iterator[str]:
 def test_every_service_is_healthy(lab: Lab) -> None:
     services = status.status(lab)
     assert [service.name for service in services if not service.healthy] == []
-    assert len(services) == 2 + 3 * 3
+    assert len(services) == 3 + 3 * 3
 
 
 def test_status_command_shows_each_service(lab: Lab, run: Run) -> None:

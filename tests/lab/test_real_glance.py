@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -165,12 +166,22 @@ class LabDriver:
 
 
 def _remove(pool: Any, name: str) -> None:
-    with rbd.Image(pool, name) as image:
-        for snapshot in [entry["name"] for entry in image.list_snaps()]:
-            if image.is_protected_snap(snapshot):
-                image.unprotect_snap(snapshot)
-            image.remove_snap(snapshot)
-    rbd.RBD().remove(pool, name)
+    """Take an image away; Glance may still be writing it, and makes its snapshot when it is done."""
+    deadline = time.monotonic() + 20
+    while True:
+        with rbd.Image(pool, name) as image:
+            for snapshot in [entry["name"] for entry in image.list_snaps()]:
+                if image.is_protected_snap(snapshot):
+                    image.unprotect_snap(snapshot)
+                image.remove_snap(snapshot)
+        try:
+            rbd.RBD().remove(pool, name)
+        except (rbd.ImageHasSnapshots, rbd.ImageBusy):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 @pytest.fixture
