@@ -23,6 +23,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is(monkeypatch: pytest.Mon
     shown = Console(record=True, force_terminal=True, width=100, file=io.StringIO())
     monkeypatch.setattr(progress, "Console", lambda **_: shown)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
     with meter() as bars:
         bars.show([Transfer(label="[/b] [bold]rhel -> dcn0", waiting="[/x]")])
     assert "[/b] [bold]rhel -> dcn0" in shown.export_text()

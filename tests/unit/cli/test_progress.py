@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,3 +55,13 @@ def test_off_a_terminal_a_line_is_printed_when_something_changed(capsys: pytest.
         shown.show([Transfer(label="x", outcome="failed")])
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["x: 0 B of 1.0 GiB", "x: 512.0 MiB of 1.0 GiB", "x: failed"]
+
+
+def test_where_nobody_looks_a_terminal_gets_lines_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("CI", "true")
+    with meter() as shown:
+        shown.show([Transfer(label="x", waiting="lock")])
+    assert capsys.readouterr().err == "x: waiting (lock)\n"
