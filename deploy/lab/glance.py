@@ -19,9 +19,11 @@ _FOLDERS = ("cache", "staging", "tasks", "work")
 
 def prepare(lab: Lab) -> None:
     """Make Glance's folders and database if they are not there, and start its database server."""
-    mariadb.ensure(lab)
     here = _folder(lab)
-    if (here / "made").exists():
+    made = (here / "made").exists()
+    # A schema that was being made when somebody killed us can't be completed: start from an empty database.
+    mariadb.ensure(lab, anew=not made)
+    if made:
         return
     if process := running(lab):
         process.kill()

@@ -16,10 +16,10 @@ from deploy.lab.wait import say, until
 PATIENCE = 60  # seconds
 
 
-def ensure(lab: Lab) -> None:
-    """Make the database if it is not there, start the server if it does not run, and wait until it answers."""
+def ensure(lab: Lab, *, anew: bool) -> None:
+    """Make an empty database if there is none, or `anew`; start the server if need be, and wait until it answers."""
     here = lab.folder / "mariadb"
-    if not (here / "made").exists():
+    if anew or not (here / "made").exists():
         _make(lab)
     process = running(lab) or _start(lab)
     until(lambda: greets(lab), "mariadb", seconds=PATIENCE, process=process, log=here / "mariadb.log")

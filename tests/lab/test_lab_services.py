@@ -107,8 +107,9 @@ def test_killed_up_is_cleaned_by_down(other: str, after: float, run: Run) -> Non
     assert traces(other, base_port) == []
 
 
-def test_killed_up_is_finished_by_up(other: str) -> None:
-    killed_up(other, 3)
+@pytest.mark.parametrize("after", [2.0, 3.0, 3.5, 4.0])
+def test_killed_up_is_finished_by_up(other: str, after: float) -> None:
+    killed_up(other, after)
     assert status.healthy(lifecycle.up(other))
 
 
