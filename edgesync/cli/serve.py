@@ -158,7 +158,7 @@ def _report(outcome: Outcome) -> int:
     """Say what is there and what is missing; the exit code."""
     if outcome.left_running:
         click.echo(
-            f"{outcome.left_running} imports go on in Glance; the next `edgesync once` or `run` follows them", err=True
+            f"left running in Glance: {outcome.left_running}; the next `edgesync once` or `run` follows", err=True
         )
     if outcome.ending is Ending.INTERRUPTED:
         complain("interrupted")

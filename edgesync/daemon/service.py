@@ -146,7 +146,7 @@ async def _lived(daemon: Daemon) -> AsyncIterator[None]:
         yield
     finally:
         left = await daemon.runner.stop()
-        told = f"stopped; {left} imports go on in Glance and are followed at the next start" if left else "stopped"
+        told = f"stopped; left running in Glance, to be followed at the next start: {left}" if left else "stopped"
         await _tell(daemon, EventKind.DAEMON_STOPPED, told)
         log.info(told)
 

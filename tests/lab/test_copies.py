@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,7 @@ from deploy.lab.layout import Lab
 from deploy.lab.readback import readback
 from deploy.lab.upload import upload
 from edgesync.config import load
-from tests.lab.daemon import DaemonProcess, daemon_of, show, tasks
+from tests.lab.daemon import EDGESYNC, DaemonProcess, daemon_of, show, tasks
 
 MIB = 2**20
 EDGES = ("dcn0", "dcn1")
@@ -173,6 +175,38 @@ def test_once_makes_what_is_wanted_and_ends(daemon: DaemonProcess) -> None:
     assert sorted(show(daemon.lab, image)["stores"].split(",")) == ["central", *EDGES]
     assert daemon.json("plan") == []
     assert daemon.command("once").returncode == 0
+
+
+def interrupted(daemon: DaemonProcess, image: str, *arguments: str) -> tuple[int, str]:
+    """Press Ctrl-C in a command once Glance copies the image; its exit code and what it said."""
+    command = [str(EDGESYNC), "--config", str(daemon.config), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        daemon.until(lambda: "os_glance_importing_to_stores" in show(daemon.lab, image), "the import is under way")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    return process.returncode, said
+
+
+def test_ctrl_c_in_copy_leaves_the_job_to_the_daemon(daemon: DaemonProcess) -> None:
+    image, _ = put(daemon, 256 * MIB, golden=False)
+    daemon.start()
+    code, said = interrupted(daemon, image, "copy", image, "--all-stores", "--wait")
+    assert code == 130
+    assert "goes on in the daemon" in said
+    assert "Traceback" not in said
+    daemon.until_at(image, *EDGES)
+    assert len(tasks(daemon.lab, image)) == 1
+
+
+def test_ctrl_c_in_once_leaves_the_import_to_the_next_run(daemon: DaemonProcess) -> None:
+    image, _ = put(daemon, 256 * MIB, golden=True)
+    code, said = interrupted(daemon, image, "once")
+    assert code == 130
+    assert "left running in Glance: 1" in said
+    assert "Traceback" not in said
+    assert daemon.command("once").returncode == 0
+    assert sorted(show(daemon.lab, image)["stores"].split(",")) == ["central", *EDGES]
+    assert len(tasks(daemon.lab, image)) == 1
 
 
 def test_an_application_credential_works_as_a_password_does(lab: Lab, tmp_path: Path) -> None:
