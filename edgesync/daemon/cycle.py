@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from edgesync.domain.action import FollowCopy, Plan, SettleJob, StartCopy
+from edgesync.domain.action import Follow, Plan, SettleJob, Start
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.policy import Policy
 from edgesync.domain.ports import Clock, Journal
@@ -172,9 +172,9 @@ class Cycle:
             match action:
                 case SettleJob():
                     await self._recorder.settle(action)
-                case FollowCopy():
+                case Follow():
                     self._runner.follow(action.attempt)
-                case StartCopy():
+                case Start():
                     await self._open(action)
 
     async def _forget(self) -> None:
@@ -188,7 +188,7 @@ class Cycle:
         if removed:
             self.ledger_changed()
 
-    async def _open(self, action: StartCopy) -> None:
+    async def _open(self, action: Start) -> None:
         picture = self._showcase.picture
         image = picture.world.images.get(action.image) if picture else None
         if image is None:

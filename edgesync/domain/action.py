@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt, JobId, Origin
+from edgesync.domain.job import Attempt, JobId, Origin, Work
 from edgesync.domain.store import StoreId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StartCopy:
-    """Ask Glance for one import."""
+class Start:
+    """Begin one attempt: an import, a removal or a repair, as `work` says."""
 
     image: ImageId
     stores: tuple[StoreId, ...]
@@ -24,11 +25,12 @@ class StartCopy:
     priority: int
     # One sentence: why this, why now.
     why: str
+    work: Work = Work.COPY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FollowCopy:
-    """Take up an import that a former daemon started, and see it to its end."""
+class Follow:
+    """Take up an attempt that a former daemon left open, and see it to its end."""
 
     attempt: Attempt
 
@@ -48,7 +50,7 @@ class SettleJob:
     reason: str = ""
 
 
-Action = StartCopy | FollowCopy | SettleJob
+Action = Start | Follow | SettleJob
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,8 @@ class Waiting:
     reason: WaitReason
     # One sentence for people.
     why: str
+    # When that ends, where it is known.
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,5 +74,5 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
 
     @property
-    def starts(self) -> tuple[StartCopy, ...]:
-        return tuple(action for action in self.actions if isinstance(action, StartCopy))
+    def starts(self) -> tuple[Start, ...]:
+        return tuple(action for action in self.actions if isinstance(action, Start))

@@ -18,12 +18,20 @@ class CopyState(StrEnum):
     COPYING = "copying"
     PRESENT = "present"
     FAILED = "failed"
+    STALLED = "stalled"
+    BROKEN = "broken"
+    ORPHAN = "orphan"
     UNWANTED = "unwanted"
 
     @property
     def sign(self) -> str:
         """One character for a matrix, so that colour is never the only hint."""
         return _SIGNS[self]
+
+    @property
+    def alarming(self) -> bool:
+        """True for what a person should look at."""
+        return self in {CopyState.FAILED, CopyState.STALLED, CopyState.BROKEN, CopyState.ORPHAN}
 
 
 _SIGNS = {
@@ -32,6 +40,9 @@ _SIGNS = {
     CopyState.COPYING: "→",
     CopyState.PRESENT: "✓",
     CopyState.FAILED: "✗",
+    CopyState.STALLED: "‖",
+    CopyState.BROKEN: "!",
+    CopyState.ORPHAN: "?",
     CopyState.UNWANTED: "+",
 }
 
@@ -46,12 +57,20 @@ class WaitReason(StrEnum):
     LOCK = "lock"
     BUDGET = "budget"
     BACKOFF = "backoff"
+    RETRY_BUDGET = "retry-budget"  # too many retries into this store within the hour
     IN_FLIGHT = "in-flight"  # another copy of the same image goes first
+    STORE_DOWN = "store-down"
+    WINDOW = "window"
+    PAUSED = "paused"
+    CAPACITY = "capacity"
+    WAVE = "wave"  # the stores of an earlier wave of the rollout come first
+    ORPHAN = "orphan"  # a leftover RBD image is in the way
+    UPLOAD = "upload"  # the data has not been sent yet
 
     @property
     def passes(self) -> bool:
         """True for what ends by itself, soon: somebody's import, a slot being freed."""
-        return self in {WaitReason.READY, WaitReason.LOCK, WaitReason.BUDGET, WaitReason.IN_FLIGHT}
+        return self in {WaitReason.READY, WaitReason.LOCK, WaitReason.BUDGET, WaitReason.IN_FLIGHT, WaitReason.ORPHAN}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +86,31 @@ class Failure:
     failed_at: datetime
     # No policy tries again before then. A person's request doesn't wait for it.
     next_try: datetime
+
+
+class StallCause(StrEnum):
+    """What keeps an import from getting on."""
+
+    STORE_DOWN = "store-down"  # the site being written does not answer
+    HUB_DOWN = "hub-down"  # the site being read from does not answer
+    STAGING = "staging"  # glance-api reads the image into its staging area, and nothing arrives at the site
+    WRITING = "writing"  # the site answers, and the RBD image there does not grow
+    WORKER_GONE = "worker-gone"  # nobody updates the task any more: its glance-api was stopped or killed
+    QUEUED = "queued"  # Glance has accepted it and not begun
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stall:
+    """An import that has not got on for the configured time."""
+
+    # When it last got on.
+    since: datetime
+    # The store that was being written.
+    store: StoreId
+    cause: StallCause
+    # Sentences for people: what was found, and what will happen next.
+    why: str
+    next: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
@@ -75,6 +75,10 @@ class TaskStatus(StrEnum):
         return self in {TaskStatus.SUCCESS, TaskStatus.FAILURE}
 
 
+# A lock may be taken over after so long without an update of its task (glance/api/v2/images.py), in minutes.
+LOCK_EXPIRY = {TaskStatus.PENDING: 120, TaskStatus.PROCESSING: 60, TaskStatus.SUCCESS: 60, TaskStatus.FAILURE: 60}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportTask:
     """One entry of `GET /v2/images/{id}/tasks`."""
@@ -87,3 +91,8 @@ class ImportTask:
     stores: tuple[StoreId, ...]
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        """When Glance gives the lock that this task holds to somebody else, unless the task is updated before."""
+        return self.updated_at + timedelta(minutes=LOCK_EXPIRY[self.status])

@@ -19,6 +19,28 @@ class Origin(StrEnum):
 
     PERSON = "person"
     POLICY = "policy"
+    # edgesync itself, mending what an audit found.
+    REPAIR = "repair"
+
+
+class Work(StrEnum):
+    """What a job asks for, and what an attempt of it does."""
+
+    COPY = "copy"  # have Glance copy an image to stores
+    IMPORT = "import"  # bring a new image's data in, from a URI or a file
+    REMOVE = "remove"  # delete a copy
+    TRASH = "trash"  # move an orphan into RBD's trash
+    PROTECT = "protect"  # protect a copy's snapshot again
+    UNLIST = "unlist"  # take the location of a broken copy away, so that it can be copied again
+
+    @property
+    def brings(self) -> bool:
+        """True for work that writes image data to stores."""
+        return self in {Work.COPY, Work.IMPORT}
+
+    @property
+    def repairs(self) -> bool:
+        return self in {Work.TRASH, Work.PROTECT, Work.UNLIST}
 
 
 class CopyResult(StrEnum):
@@ -29,10 +51,25 @@ class CopyResult(StrEnum):
     FAILED = "failed"
     # The copy was made, and taken away again because another store of an all-or-nothing job failed.
     REVERTED = "reverted"
+    REMOVED = "removed"
+    REPAIRED = "repaired"
+    # A person cancelled the job before this store's turn came.
+    CANCELLED = "cancelled"
+    # Only of attempts: it broke off through nobody's fault (a killed API worker). The job goes on waiting.
+    INTERRUPTED = "interrupted"
 
     @property
     def ended(self) -> bool:
-        return self is not CopyResult.PENDING
+        """True when a job has nothing more to expect."""
+        return self not in {CopyResult.PENDING, CopyResult.INTERRUPTED}
+
+    @property
+    def good(self) -> bool:
+        return self in {CopyResult.COPIED, CopyResult.REMOVED, CopyResult.REPAIRED}
+
+    @property
+    def bad(self) -> bool:
+        return self in {CopyResult.FAILED, CopyResult.REVERTED}
 
 
 class JobState(StrEnum):
@@ -40,10 +77,11 @@ class JobState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
-        return self in {JobState.DONE, JobState.FAILED}
+        return self in {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +94,26 @@ class StoreResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImportSource:
+    """Where a new image's data comes from, and what the image shall be."""
+
+    # None: a file that whoever asked sends us (glance-direct); else Glance fetches it (web-download).
+    uri: str | None
+    name: str
+    disk_format: str = "raw"
+    container_format: str = "bare"
+    visibility: str = "private"
+    hidden: bool = False
+    # GiB and MiB, Glance's units.
+    min_disk: int = 0
+    min_ram: int = 0
+    tags: tuple[str, ...] = ()
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One request for one image to one or more stores."""
+    """One request for one image in one or more stores."""
 
     id: JobId
     image: ImageId
@@ -72,6 +128,16 @@ class Job:
     stores: tuple[StoreResult, ...]
     created_at: datetime
     ended_at: datetime | None = None
+    work: Work = Work.COPY
+    # Before everything else, other persons' jobs included.
+    urgent: bool = False
+    # For `Work.IMPORT` only.
+    source: ImportSource | None = None
+
+    @property
+    def imported(self) -> bool:
+        """True unless this job's image has yet to get its data; what is pending after that is copied."""
+        return self.work is not Work.IMPORT or any(entry.result is CopyResult.COPIED for entry in self.stores)
 
     @property
     def pending(self) -> frozenset[StoreId]:
@@ -79,12 +145,15 @@ class Job:
 
     @property
     def failed(self) -> tuple[StoreResult, ...]:
-        return tuple(entry for entry in self.stores if entry.result in {CopyResult.FAILED, CopyResult.REVERTED})
+        return tuple(entry for entry in self.stores if entry.result.bad)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One import request to Glance. At most one of an image is open at any time: the journal refuses a second."""
+    """One action on an image, as `work` says: an import that Glance is asked for, a copy deleted, an orphan trashed.
+
+    At most one of an image is open at any time: the journal refuses a second.
+    """
 
     id: AttemptId
     job: JobId
@@ -98,6 +167,7 @@ class Attempt:
     results: tuple[StoreResult, ...] = ()
     # Why it ended as it did, where that concerns the whole attempt.
     message: str = ""
+    work: Work = Work.COPY
 
 
 class EventKind(StrEnum):
@@ -110,6 +180,22 @@ class EventKind(StrEnum):
     COPY_DONE = "copy-done"
     COPY_FAILED = "copy-failed"
     COPY_REVERTED = "copy-reverted"
+    COPY_INTERRUPTED = "copy-interrupted"
+    COPY_STALLED = "copy-stalled"
+    COPY_REMOVED = "copy-removed"
+    REMOVAL_FAILED = "removal-failed"
+    ORPHAN_FOUND = "orphan-found"
+    ORPHAN_TRASHED = "orphan-trashed"
+    COPY_BROKEN = "copy-broken"
+    COPY_REPAIRED = "copy-repaired"
+    REPAIR_FAILED = "repair-failed"
+    JOB_CANCELLED = "job-cancelled"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    STORE_DOWN = "store-down"
+    STORE_BACK = "store-back"
+    CONFIG_RELOADED = "config-reloaded"
+    CONFIG_REFUSED = "config-refused"
     RIVAL_IMPORT = "rival-import"
     IMAGE_GONE = "image-gone"
     STORE_APPEARED = "store-appeared"
@@ -147,7 +233,21 @@ class HistoryFilter:
     before: int | None = None
 
 
-FAILED_KINDS = frozenset({EventKind.COPY_FAILED, EventKind.COPY_REVERTED, EventKind.GLANCE_UNREACHABLE})
+FAILED_KINDS = frozenset(
+    {
+        EventKind.COPY_FAILED,
+        EventKind.COPY_REVERTED,
+        EventKind.COPY_INTERRUPTED,
+        EventKind.COPY_STALLED,
+        EventKind.COPY_BROKEN,
+        EventKind.ORPHAN_FOUND,
+        EventKind.REMOVAL_FAILED,
+        EventKind.REPAIR_FAILED,
+        EventKind.STORE_DOWN,
+        EventKind.CONFIG_REFUSED,
+        EventKind.GLANCE_UNREACHABLE,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

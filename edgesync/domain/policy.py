@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from edgesync.domain.image import Image
@@ -56,6 +57,13 @@ class Match:
         return (self.min_size is None or size >= self.min_size) and (self.max_size is None or size <= self.max_size)
 
 
+class Repair(StrEnum):
+    """What is done about a broken copy."""
+
+    REPORT = "report"
+    FIX = "fix"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """One entry under `policies:`."""
@@ -68,6 +76,17 @@ class Policy:
     allow_failure: bool = True
     # Higher goes first.
     priority: int = 0
+    # A rollout in steps: no store of a wave gets the image before all stores of the waves before it have it. Stores
+    # named in none are the last wave. Empty: all at once.
+    waves: tuple[frozenset[StoreId], ...] = ()
+    # So many failed copies of an image stop its rollout until they are mended.
+    stop_after_failures: int = 1
+    # Remove copies that only this policy wanted, once it doesn't any more.
+    prune: bool = False
+    # Removals per full pass at most.
+    prune_limit: int = 10
+    # For broken copies of the images that match; None: as the audit's own setting says.
+    repair: Repair | None = None
 
     def targets(self, writable: frozenset[StoreId]) -> frozenset[StoreId]:
         return writable if self.stores is None else self.stores

@@ -1,14 +1,26 @@
-"""What the outer layers implement: Glance, the journal, the clock."""
+"""What the outer layers implement: Glance, the sites' clusters, the journal, the clock."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId
-from edgesync.domain.job import Attempt, AttemptId, Event, HistoryFilter, Job, JobId, JobState, Verdict
+from edgesync.domain.job import (
+    Attempt,
+    AttemptId,
+    Event,
+    HistoryFilter,
+    ImportSource,
+    Job,
+    JobId,
+    JobState,
+    Verdict,
+)
+from edgesync.domain.pause import Pause
+from edgesync.domain.site import Capacity, RbdImage
 from edgesync.domain.store import Store, StoreId
 from edgesync.domain.world import Ledger
 
@@ -56,6 +68,60 @@ class Glance(Protocol):
 
     async def add_location(self, image: ImageId, url: str, store: StoreId) -> Image: ...
 
+    async def create_image(self, image: ImageId, source: ImportSource) -> None:
+        """Make a queued image of that id and description; nothing happens when it is there already."""
+        ...
+
+    async def stage(self, image: ImageId, data: AsyncIterable[bytes]) -> None:
+        """Send the data of a queued image to Glance's staging area. Never repeated by the client."""
+        ...
+
+    async def import_image(
+        self, image: ImageId, source: ImportSource, stores: Sequence[StoreId], *, allow_failure: bool
+    ) -> None:
+        """Ask for the import of a queued image's data (web-download), or of what was staged (glance-direct).
+
+        Errors as those of `copy_image`. Never repeated by the client.
+        """
+        ...
+
+    async def delete_image(self, image: ImageId) -> None:
+        """Delete the image and every copy of it; NotFoundError when it is gone."""
+        ...
+
+
+class Cluster(Protocol):
+    """One store's pool, seen by Ceph's own client. Every method has a deadline on Ceph's side and on ours.
+
+    They raise UnreachableError when the cluster does not answer in time, PermanentError for what a person must mend
+    (caps, a missing pool or keyring), NotFoundError for an RBD image that isn't there, ConflictError for one that is
+    in use.
+    """
+
+    async def probe(self) -> Capacity:
+        """Go to the monitors and to an OSD and back."""
+        ...
+
+    async def names(self) -> frozenset[str]:
+        """The RBD images in the pool, those in the trash not among them."""
+        ...
+
+    async def inspect(self, name: str) -> RbdImage: ...
+
+    async def written(self, name: str) -> int:
+        """Bytes of the objects that the RBD image consists of so far; what was never written does not count."""
+        ...
+
+    async def trash(self, name: str, *, delay: timedelta) -> None:
+        """Move an RBD image into the trash, where it can be restored for at least so long."""
+        ...
+
+    async def protect(self, name: str) -> None:
+        """Protect the snapshot `snap`; nothing happens when it is."""
+        ...
+
+    async def close(self) -> None: ...
+
 
 class Journal(Protocol):
     """The durable record. Each method is one transaction: when it returns, it is on disk."""
@@ -67,7 +133,7 @@ class Journal(Protocol):
     async def close(self) -> None: ...
 
     async def ledger(self) -> Ledger:
-        """Open jobs, open attempts, remembered failures."""
+        """Open jobs, open attempts, remembered failures, pauses."""
         ...
 
     async def add_job(self, job: Job) -> None: ...
@@ -90,14 +156,17 @@ class Journal(Protocol):
         failures: Sequence[Failure],
         *,
         events: Sequence[Event] = (),
+        follow_up: Job | None = None,
         at: datetime,
     ) -> bool:
         """Record the end of an attempt once; False when it was recorded before.
 
         In the same transaction: the results go to the leading job; `copied` also to every other open job that waits
-        for the same image and store, `failed` to those among them that allow failure; jobs with nothing pending end
-        (`failed` if any store failed or was reverted, else `done`); the failures of copied stores are forgotten,
-        those given are remembered, and `events` are added.
+        for a copy of the same image in the same store, `failed` to those among them that allow failure, anything else
+        (`reverted`, `removed`, `repaired`) to the leading job only, `interrupted` to none: they go on waiting. Jobs
+        with nothing pending end (`failed` if any store failed or was reverted, else `cancelled` if any was cancelled,
+        else `done`); the failures of copied and removed stores are forgotten, those given are remembered, `events` are
+        added, and the job `follow_up` is opened. Who had a copy made is remembered for `makers` until it is removed.
         """
         ...
 
@@ -107,6 +176,29 @@ class Journal(Protocol):
 
     async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
         """Record results of a job that needed no attempt; the job ends when nothing is pending."""
+        ...
+
+    async def cancel(self, job: JobId, *, at: datetime) -> Job:
+        """Cancel what an open job has pending and no open attempt is making; the job as it is then.
+
+        It ends when nothing is pending any more. NotFoundError when there is none, ConflictError when it has ended.
+        """
+        ...
+
+    async def makers(self, images: Collection[ImageId]) -> Mapping[tuple[ImageId, StoreId], str]:
+        """Which policy had these images' copies made, by name; those that a person asked for are not among them."""
+        ...
+
+    async def attempted(self, copies: Collection[tuple[ImageId, StoreId]]) -> frozenset[tuple[ImageId, StoreId]]:
+        """Those copies that an attempt of ours, open or ended, was to make: proof that leftovers there are ours."""
+        ...
+
+    async def pause(self, pause: Pause, event: Event) -> None:
+        """Add a pause; one with the same scope is replaced."""
+        ...
+
+    async def resume(self, *, image: ImageId | None, store: StoreId | None, event: Event) -> bool:
+        """Take the pause with exactly that scope away; False when there is none."""
         ...
 
     async def job(self, job: JobId) -> Job:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+from edgesync.domain.window import Windows
+
 StoreId = NewType("StoreId", str)
 
 
@@ -34,11 +36,37 @@ class Store:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CephSettings:
+    """How edgesync itself reaches a store's cluster."""
+
+    conf: str
+    # cephx name without `client.`
+    user: str
+    pool: str = "images"
+    # None: as `conf` says.
+    keyring: str | None = None
+
+
+class Overrun(StrEnum):
+    """What becomes of a copy that would run over the end of a window."""
+
+    FINISH = "finish"  # it may
+    STOP = "stop"  # it isn't started unless it will end in time: a running import can't be stopped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoreSettings:
     """What the operator adds to what Glance knows about a store."""
 
     # Imports that may write to this store at the same time.
     max_concurrent: int = 2
+    # None: judged by the outcome of copies alone; no capacity, no audit, no repair.
+    ceph: CephSettings | None = None
+    # No copy is started that would fill the pool beyond this share of it.
+    max_pool_fill: float = 0.85
+    # When copies may start; empty: at any time.
+    windows: Windows = field(default_factory=Windows)
+    overrun: Overrun = Overrun.FINISH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from edgesync.domain.action import SettleJob, StartCopy
+from edgesync.domain.action import SettleJob, Start
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image
 from edgesync.domain.job import (
@@ -61,7 +61,7 @@ class Recorder:
     # Told when the journal changed, so that the next plan reads it again.
     on_change: Callable[[], None]
 
-    async def open(self, action: StartCopy, image: Image) -> Attempt:
+    async def open(self, action: Start, image: Image) -> Attempt:
         """Write down that an import is about to be asked for; ConflictError when one of the image is open."""
         now = self.clock.now()
         job = None if action.job is not None else self._policy_job(action, image)
@@ -154,7 +154,7 @@ class Recorder:
             for entry in lost
         ]
 
-    def _policy_job(self, action: StartCopy, image: Image) -> Job:
+    def _policy_job(self, action: Start, image: Image) -> Job:
         return Job(
             id=JobId(new_id()),
             image=action.image,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from edgesync.domain.action import Action, FollowCopy, Plan, SettleJob, StartCopy, Waiting
+from edgesync.domain.action import Action, Follow, Plan, SettleJob, Start, Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import AttemptId
@@ -36,7 +36,7 @@ def make_plan(situation: Situation) -> Plan:
     """Decide. At most one action per image, none for an image whose import is under way."""
     ledger = situation.ledger
     actions: list[Action] = [
-        FollowCopy(attempt=attempt) for attempt in ledger.attempts if attempt.id not in situation.followed
+        Follow(attempt=attempt) for attempt in ledger.attempts if attempt.id not in situation.followed
     ]
     actions.extend(_settlements(situation))
     drafter = _Drafter(situation)
@@ -73,10 +73,10 @@ class _Drafter:
         self._situation = situation
         self._slots = Slots(situation.budget, situation.ledger.attempts)
         self._attempts = {attempt.image: attempt for attempt in situation.ledger.attempts}
-        self._drafts: dict[ImageId, StartCopy] = {}
+        self._drafts: dict[ImageId, Start] = {}
         self.waiting: list[Waiting] = []
 
-    def starts(self) -> Iterator[StartCopy]:
+    def starts(self) -> Iterator[Start]:
         yield from self._drafts.values()
 
     def consider(self, demand: Demand) -> None:
@@ -160,11 +160,11 @@ class _Drafter:
             self.waiting.append(Waiting(image=demand.image, stores=stores, reason=reason, why=why))
 
 
-def _join(draft: StartCopy | None, demand: Demand, stores: frozenset[StoreId]) -> StartCopy:
+def _join(draft: Start | None, demand: Demand, stores: frozenset[StoreId]) -> Start:
     if draft is not None:
         why = draft.why if demand.who in draft.why else f"{draft.why}; {demand.who}"
         return replace(draft, stores=(*draft.stores, *sorted(stores)), why=why)
-    return StartCopy(
+    return Start(
         image=demand.image,
         stores=tuple(sorted(stores)),
         allow_failure=demand.allow_failure,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from edgesync.domain.action import FollowCopy, Plan, SettleJob, StartCopy
+from edgesync.domain.action import Follow, Plan, SettleJob, Start
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.job import Origin
 from edgesync.plan.planner import make_plan
 from tests.builders import NOW, attempt, failure, image, job, policy, situation, store_ids, topology
 
 
-def only_start(plan: Plan) -> StartCopy:
+def only_start(plan: Plan) -> Start:
     (start,) = plan.starts
     return start
 
@@ -113,7 +113,7 @@ def test_an_attempt_nobody_follows_is_followed() -> None:
     one = image(lock="task")
     left = attempt(one, "dcn0", task="task")
     plan = make_plan(situation(one, policies=[policy()], attempts=[left], followed=[]))
-    assert plan.actions == (FollowCopy(attempt=left),)
+    assert plan.actions == (Follow(attempt=left),)
 
 
 def test_an_image_that_is_not_active_waits() -> None:
