@@ -10,10 +10,10 @@ from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image, ImageId, TaskId
 from edgesync.domain.job import Attempt, AttemptId, Job, JobId, JobState, Origin, StoreResult
 from edgesync.domain.policy import Match, Policy
-from edgesync.domain.store import Store, StoreId, Topology
+from edgesync.domain.store import Store, StoreId, StoreSettings, Topology
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
-from edgesync.plan.planner import Situation
+from edgesync.plan.situation import Rules, Situation
 from edgesync.plan.wants import Wants, update_wants
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -144,6 +144,7 @@ def situation(
     imports: int = 100,
     per_store: int = 100,
     forgive_before: datetime | None = None,
+    rules: Rules | None = None,
 ) -> Situation:
     """Attempts count as followed by this process unless `followed` says otherwise."""
     seen = world(*images, stores=stores)
@@ -157,7 +158,8 @@ def situation(
             attempts=open_attempts,
             failures={(entry.image, entry.store): entry for entry in failures},
         ),
-        budget=Budget(imports=imports, per_store=per_store),
+        budget=Budget(imports=imports, default=StoreSettings(max_concurrent=per_store)),
+        rules=rules or Rules(),
         now=NOW,
         followed=frozenset(ids),
         forgive_before=forgive_before,

@@ -24,7 +24,8 @@ from edgesync.execute.runner import Runner
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.observe.observer import Observer, Sighting
 from edgesync.plan.budget import Budget
-from edgesync.plan.planner import Situation, make_plan
+from edgesync.plan.planner import make_plan
+from edgesync.plan.situation import Situation
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)

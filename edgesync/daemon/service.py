@@ -24,7 +24,7 @@ from edgesync.errors import ConfigError, TransientError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.expose.picture import Picture
 from edgesync.journal import open_journal
-from edgesync.plan.planner import Situation
+from edgesync.plan.situation import Situation
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)

@@ -47,6 +47,8 @@ class SettleJob:
     image: ImageId
     copied: tuple[StoreId, ...] = ()
     failed: tuple[StoreId, ...] = ()
+    # Of a job that asked for removals.
+    removed: tuple[StoreId, ...] = ()
     reason: str = ""
 
 

@@ -70,7 +70,7 @@ class WaitReason(StrEnum):
     @property
     def passes(self) -> bool:
         """True for what ends by itself, soon: somebody's import, a slot being freed."""
-        return self in {WaitReason.READY, WaitReason.LOCK, WaitReason.BUDGET, WaitReason.IN_FLIGHT, WaitReason.ORPHAN}
+        return self in {WaitReason.READY, WaitReason.LOCK, WaitReason.BUDGET, WaitReason.IN_FLIGHT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

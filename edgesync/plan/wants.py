@@ -40,10 +40,11 @@ class Wants:
 class Wisher:
     """Applies the policies to images; remembers the few distinct answers there are."""
 
-    def __init__(self, policies: Iterable[Policy], topology: Topology) -> None:
+    def __init__(self, policies: Iterable[Policy], topology: Topology, *, edge_origin: bool) -> None:
         # Sorted once, so that the matching ones of every image are in order.
         self._policies = sorted(policies, key=lambda policy: -policy.priority)
-        self._writable = topology.writable
+        self._topology = topology
+        self._edge_origin = edge_origin
         self._known: dict[tuple[tuple[str, ...], frozenset[StoreId]], Want] = {}
 
     def want(self, image: Image) -> Want | None:
@@ -53,17 +54,24 @@ class Wisher:
         key = (tuple(policy.name for policy in matched), image.stores)
         known = self._known.get(key)
         if known is None:
-            stores = NOWHERE.union(*(policy.targets(self._writable) for policy in matched))
+            targets = (targets_of(policy, self._topology, edge_origin=self._edge_origin) for policy in matched)
+            stores = NOWHERE.union(*targets)
             known = self._known[key] = Want(policies=matched, stores=stores, missing=stores - image.stores)
         return known
 
 
-def update_wants(before: Wants, world: World, policies: Sequence[Policy]) -> Wants:
+def targets_of(policy: Policy, topology: Topology, *, edge_origin: bool) -> frozenset[StoreId]:
+    """Where a policy wants its images: with `edge_origin` the hub is always among them, as every copy comes from it."""
+    stores = policy.targets(topology.writable)
+    return stores | {topology.hub} if edge_origin else stores
+
+
+def update_wants(before: Wants, world: World, policies: Sequence[Policy], *, edge_origin: bool = True) -> Wants:
     """The wants in this world, looking only at the images that changed since `before` was made."""
     if world.changed is not None and not world.changed:
         return before
     everything = world.changed is None
-    wisher = Wisher(policies, world.topology)
+    wisher = Wisher(policies, world.topology, edge_origin=edge_origin)
     images = {} if everything else dict(before.images)
     gaps = {} if everything else dict(before.gaps)
     for image_id in world.images if world.changed is None else world.changed:

@@ -11,7 +11,8 @@ from edgesync.domain.copy import CopyState, Progress
 from edgesync.domain.store import StoreId
 from edgesync.expose.matrix import copy_view, count_copies, natural, ordered_stores
 from edgesync.expose.picture import Picture
-from edgesync.plan.planner import Situation, make_plan
+from edgesync.plan.planner import make_plan
+from edgesync.plan.situation import Situation
 from tests.builders import NOW, attempt, failure, image, job, policy, situation, topology
 from tests.unit.plan.test_planner_properties import situations
 

@@ -8,7 +8,11 @@ from edgesync.domain.action import Follow, Plan, SettleJob, Start
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.job import Origin
 from edgesync.plan.planner import make_plan
+from edgesync.plan.situation import Rules
 from tests.builders import NOW, attempt, failure, image, job, policy, situation, store_ids, topology
+
+# Whole demands as one import, as older configurations may ask for.
+TOGETHER = Rules(split=False)
 
 
 def only_start(plan: Plan) -> Start:
@@ -40,7 +44,7 @@ def test_an_image_that_no_policy_matches_stays_where_it_is() -> None:
 def test_demands_of_one_image_share_one_import() -> None:
     one = image()
     jobs = [job(one, "dcn0", number=1), job(one, "dcn1", number=2), job(one, "dcn0", "dcn1", number=3)]
-    start = only_start(make_plan(situation(one, policies=[policy()], jobs=jobs)))
+    start = only_start(make_plan(situation(one, policies=[policy()], jobs=jobs, rules=TOGETHER)))
     assert start.stores == ("dcn0", "dcn1")
     assert start.job == "job-1"
 
@@ -138,7 +142,7 @@ def test_a_failed_copy_backs_off_and_is_tried_when_its_time_comes() -> None:
     early = make_plan(situation(one, policies=[policy()], failures=[failure(one, "dcn0")]))
     assert only_start(early).stores == ("dcn1",)
     assert reasons(early) == {WaitReason.BACKOFF: store_ids("dcn0")}
-    due = make_plan(situation(one, policies=[policy()], failures=[failure(one, "dcn0", next_in=-1)]))
+    due = make_plan(situation(one, policies=[policy()], failures=[failure(one, "dcn0", next_in=-1)], rules=TOGETHER))
     assert only_start(due).stores == ("dcn0", "dcn1")
 
 
@@ -151,7 +155,7 @@ def test_a_person_does_not_wait_for_the_backoff() -> None:
 def test_a_single_run_tries_each_copy_once() -> None:
     one = image()
     failed = failure(one, "dcn0")
-    before = make_plan(situation(one, policies=[policy()], failures=[failed], forgive_before=NOW))
+    before = make_plan(situation(one, policies=[policy()], failures=[failed], forgive_before=NOW, rules=TOGETHER))
     assert only_start(before).stores == ("dcn0", "dcn1")
     since = failed.failed_at - timedelta(seconds=1)
     after = make_plan(situation(one, policies=[policy()], failures=[failed], forgive_before=since))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edgesync.domain.image import Image
 from edgesync.domain.job import Attempt, Job
-from edgesync.plan.planner import Situation, make_plan
+from edgesync.plan.planner import make_plan
+from edgesync.plan.situation import Situation
 from tests.builders import attempt, failure, image, job, policy, situation
 
 STORES = ("central", "dcn0", "dcn1", "dcn2")

@@ -1,0 +1,70 @@
+"""Everything a plan depends on, as one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from edgesync.domain.image import Image, ImageId
+from edgesync.domain.job import AttemptId
+from edgesync.domain.policy import Policy, Repair
+from edgesync.domain.store import StoreId
+from edgesync.domain.world import Ledger, World
+from edgesync.plan.budget import Budget
+from edgesync.plan.wants import Wants
+
+# Glance compares with its own clock: a lock counts as expired only so much later by ours.
+LOCK_MARGIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """How the operator wants copies to be made."""
+
+    # Copies that may fail one by one: an import per store, so that a store that hangs holds up no other.
+    split: bool = True
+    # An image that is only at an edge is copied to the hub, then out.
+    edge_origin: bool = True
+    # Whether orphans are moved into RBD's trash, and what becomes of broken copies.
+    trash_orphans: bool = True
+    repair: Repair = Repair.FIX
+    # How long a job waits for the data that somebody promised to send.
+    upload_patience: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """What is there, what is wanted, what is going on."""
+
+    world: World
+    wants: Wants
+    ledger: Ledger
+    budget: Budget
+    now: datetime
+    rules: Rules = field(default_factory=Rules)
+    # Attempts that this process is following already.
+    followed: Set[AttemptId] = field(default_factory=frozenset)
+    # Those that don't get on: they keep no slot from others.
+    stalled: Set[AttemptId] = field(default_factory=frozenset)
+    # Failures from before then are no reason to wait: `edgesync once` tries everything once.
+    forgive_before: datetime | None = None
+    # When a copy into a store was last started, for fairness between the sites.
+    served: Mapping[StoreId, datetime] = field(default_factory=dict)
+    # Retries into a store within the last hour.
+    retries: Mapping[StoreId, int] = field(default_factory=dict)
+    # Bytes per second that recent copies into a store made.
+    rates: Mapping[StoreId, float] = field(default_factory=dict)
+    # Copies that were mended or should have been a moment ago: not again so soon.
+    resting: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
+    # Policies that take away what they alone wanted.
+    pruning: tuple[Policy, ...] = ()
+    # Which policy had a copy made; looked up only for copies that may be pruned, and only after a full pass.
+    makers: Mapping[tuple[ImageId, StoreId], str] = field(default_factory=dict)
+
+    def locked(self, image: Image) -> bool:
+        """Whether somebody's import holds the image. A lock that Glance would take from its holder counts no more."""
+        if image.lock is None:
+            return False
+        task = self.world.locks.get(image.id)
+        return task is None or task.id != image.lock or self.now < task.expires_at + LOCK_MARGIN
