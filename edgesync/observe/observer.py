@@ -5,6 +5,8 @@ Relies on these behaviours of Glance (tried):
   a transaction may commit late, so the window overlaps the one before.
 - The import lock does not bump `updated_at`, the two lists do. An image that was seen moving is therefore shown one by
   one until it rests.
+- Whose lock it is, and when it can be taken, is in the task that the lock names; where tasks are not told (before
+  API v2.12) a lock counts from when we first saw it.
 - A deleted image simply is not listed any more: only a full pass, or a 404 on showing it, tells.
 """
 
@@ -12,17 +14,17 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from edgesync.domain.image import Image, ImageId
+from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
 from edgesync.domain.ports import Clock, Glance
 from edgesync.domain.store import StoreId, Topology
 from edgesync.domain.world import World
-from edgesync.errors import EdgesyncError, NotFoundError, PermanentError
+from edgesync.errors import EdgesyncError, NotFoundError, PermanentError, TransientError
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,9 @@ OVERLAP = timedelta(seconds=5)
 # Images shown one by one at a time, and in one pass: a pass stays short however many a rival moves at once.
 SHOWN_AT_ONCE = 4
 SHOWN_PER_PASS = 100
+# The task behind somebody else's lock is looked at so often: it matters only an hour after its last update.
+LOCK_EVERY = timedelta(seconds=30)
+FORGOTTEN = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +55,9 @@ class _Memory:
     changed: set[ImageId] = field(default_factory=set)
     moving: set[ImageId] = field(default_factory=set)
     shown_last: str = ""
+    locks: dict[ImageId, ImportTask] = field(default_factory=dict)
+    # When each lock was last asked after.
+    asked: dict[ImageId, datetime] = field(default_factory=dict)
 
 
 class Observer:
@@ -66,15 +74,21 @@ class Observer:
 
     async def look(self, *, skip: frozenset[ImageId] = frozenset()) -> Sighting:
         """Make one pass. Images in `skip` are being watched by somebody who reports them through `saw`."""
-        if self._full_due():
+        full = self._full_due()
+        if full:
             await self._glance.check()
             topology = await self._read_topology()
             await self._list_all()
             self._topology = topology
         else:
             await self._list_changed()
-        await self._show(self._restless(skip))
-        return self._sighting()
+        restless = self._restless(skip)
+        await self._each(restless, self.show)
+        await self._each(self._locks_due(restless), self._learn_lock)
+        return self._sighting(full=full)
+
+    def configure(self, *, full_every: timedelta) -> None:
+        self._full_every = full_every
 
     async def show(self, image_id: ImageId) -> Image | None:
         """Look at one image now; None when it is gone."""
@@ -95,19 +109,25 @@ class Observer:
         if image.moving:
             self._memory.moving.add(image.id)
         else:
-            self._memory.moving.discard(image.id)
+            self._rests(image.id)
 
     def lost(self, image_id: ImageId) -> None:
         """Somebody else found that this image is gone."""
         if self._memory.images.pop(image_id, None) is not None:
             self._memory.changed.add(image_id)
-            self._memory.moving.discard(image_id)
+            self._rests(image_id)
 
-    def _sighting(self) -> Sighting:
+    def _rests(self, image_id: ImageId) -> None:
+        """Nothing is being done to it any more, or it is gone."""
+        self._memory.moving.discard(image_id)
+        self._memory.locks.pop(image_id, None)
+        self._memory.asked.pop(image_id, None)
+
+    def _sighting(self, *, full: bool) -> Sighting:
         before, now = self._told, self._topology
         self._told = now
         return Sighting(
-            world=self._world(everything=before.writable != now.writable or not before.stores),
+            world=self._world(everything=before.writable != now.writable or not before.stores, full=full),
             appeared=frozenset(now.stores.keys() - before.stores.keys()),
             vanished=frozenset(before.stores.keys() - now.stores.keys()),
         )
@@ -129,7 +149,7 @@ class Observer:
                 listed.add(image.id)
                 self._take(image)
         # Pages shift when images come and go in between: only an image that can't be shown either is gone.
-        await self._show(known - listed)
+        await self._each(known - listed, self.show)
         self._memory.full_at = started
 
     async def _list_changed(self) -> None:
@@ -155,13 +175,49 @@ class Observer:
         self._memory.shown_last = chosen[-1] if chosen else ""
         return chosen
 
-    async def _show(self, images: Iterable[ImageId]) -> None:
+    def _locks_due(self, images: Iterable[ImageId]) -> list[ImageId]:
+        """Those whose lock is new, or was asked after long ago."""
+        now = self._clock.now()
+        due = []
+        for image_id in images:
+            image = self._memory.images.get(image_id)
+            if image is None or image.lock is None:
+                continue
+            task, asked = self._memory.locks.get(image_id), self._memory.asked.get(image_id)
+            if task is None or task.id != image.lock or asked is None or now - asked >= LOCK_EVERY:
+                due.append(image_id)
+        return due
+
+    async def _learn_lock(self, image_id: ImageId) -> None:
+        """Find the task that holds the image. Not to know it blinds nobody: the lock is waited for, as it is."""
+        self._memory.asked[image_id] = self._clock.now()
+        try:
+            tasks = await self._glance.tasks(image_id)
+        except NotFoundError:
+            self.lost(image_id)
+            return
+        except TransientError as error:
+            log.warning("whose lock it is can't be seen", image=image_id, why=error.message)
+            return
+        image = self._memory.images.get(image_id)
+        if image is None or image.lock is None:
+            return
+        known = self._memory.locks.get(image_id)
+        told = next((task for task in tasks if task.id == image.lock), None)
+        if told is not None:
+            self._memory.locks[image_id] = told
+        elif known is None or known.id != image.lock:
+            # A task that Glance has forgotten while it tells of others: then it gives the lock to whoever asks.
+            since = FORGOTTEN if tasks else self._clock.now()
+            self._memory.locks[image_id] = _untold(image.lock, since)
+
+    async def _each(self, images: Iterable[ImageId], look: Callable[[ImageId], Awaitable[object]]) -> None:
         gate = asyncio.Semaphore(SHOWN_AT_ONCE)
 
-        async def show(image_id: ImageId) -> None:
+        async def guarded(image_id: ImageId) -> None:
             async with gate:
                 try:
-                    await self.show(image_id)
+                    await look(image_id)
                 except PermanentError as error:
                     # A damaged record must not hide the others; what was known of the image stands.
                     log.warning("image can't be shown", image=image_id, why=error.message, remedy=error.remedy)
@@ -169,7 +225,7 @@ class Observer:
         try:
             async with asyncio.TaskGroup() as group:
                 for image_id in images:
-                    group.create_task(show(image_id))
+                    group.create_task(guarded(image_id))
         except ExceptionGroup as failed:
             # Not `except*`: what that raises is a group again, which nobody waits for.
             errors, others = failed.split(EdgesyncError)
@@ -177,7 +233,7 @@ class Observer:
                 raise
             raise errors.exceptions[0] from failed
 
-    def _world(self, *, everything: bool) -> World:
+    def _world(self, *, everything: bool, full: bool) -> World:
         changed = frozenset(self._memory.changed)
         self._memory.changed = set()
         return World(
@@ -185,4 +241,11 @@ class Observer:
             images=self._memory.images,
             changed=None if everything else changed,
             at=self._clock.now(),
+            locks=dict(self._memory.locks),
+            full=full,
         )
+
+
+def _untold(lock: TaskId, since: datetime) -> ImportTask:
+    """What stands for a task of which Glance says nothing: pending, so that the longer time of the two applies."""
+    return ImportTask(id=lock, status=TaskStatus.PENDING, message="", stores=(), created_at=since, updated_at=since)

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from edgesync.daemon.clock import SystemClock
-from edgesync.domain.image import Image, ImageId
+from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import Store, StoreId
 from edgesync.errors import EdgesyncError, PermanentError, TransientError
@@ -30,6 +30,9 @@ class Shelf:
         self.trouble: dict[ImageId, EdgesyncError] = {}
         self.asked_since: datetime | None = None
         self.shown: list[ImageId] = []
+        self.tasks_of: dict[ImageId, list[ImportTask]] = {}
+        self.asked_after: list[ImageId] = []
+        self.task_trouble: dict[ImageId, EdgesyncError] = {}
 
     async def check(self) -> str:
         return "v2.18"
@@ -46,6 +49,12 @@ class Shelf:
         if wanted in self.trouble:
             raise self.trouble[wanted]
         return next(entry for entry in self.listed if entry.id == wanted)
+
+    async def tasks(self, wanted: ImageId) -> Sequence[ImportTask]:
+        self.asked_after.append(wanted)
+        if wanted in self.task_trouble:
+            raise self.task_trouble[wanted]
+        return self.tasks_of.get(wanted, [])
 
 
 def observer(shelf: Shelf, full_every: timedelta = ALWAYS) -> Observer:
@@ -103,3 +112,64 @@ async def test_many_moving_images_are_shown_in_turn() -> None:
     for _ in range(3):
         await looking.look()
     assert set(shelf.shown) == {entry.id for entry in images}
+
+
+def task(name: str, updated_at: datetime) -> ImportTask:
+    return ImportTask(
+        id=TaskId(name),
+        status=TaskStatus.PROCESSING,
+        message="",
+        stores=(),
+        created_at=updated_at,
+        updated_at=updated_at,
+    )
+
+
+async def test_the_task_behind_a_lock_is_told_and_asked_after_only_now_and_then() -> None:
+    moving = image("moving", lock="theirs")
+    shelf = Shelf(moving)
+    began = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    shelf.tasks_of[moving.id] = [task("older", began), task("theirs", began)]
+    looking = observer(shelf)
+    await looking.look()
+    world = (await looking.look()).world
+    assert world.locks[moving.id].id == "theirs"
+    assert world.locks[moving.id].expires_at == began + timedelta(minutes=60)
+    assert shelf.asked_after == [moving.id]
+
+
+async def test_a_lock_that_ends_is_forgotten_and_a_new_one_is_asked_after_at_once() -> None:
+    shelf = Shelf(image("moving", lock="first"))
+    began = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    shelf.tasks_of[image("moving").id] = [task("first", began), task("second", began)]
+    looking = observer(shelf)
+    await looking.look()
+    shelf.listed = [image("moving", lock="second")]
+    assert (await looking.look()).world.locks[image("moving").id].id == "second"
+    shelf.listed = [image("moving")]
+    assert (await looking.look()).world.locks == {}
+
+
+async def test_where_tasks_are_not_told_a_lock_counts_from_when_it_was_seen() -> None:
+    moving = image("moving", lock="theirs")
+    looking = observer(Shelf(moving))
+    before = datetime.now(UTC)
+    expires = (await looking.look()).world.locks[moving.id].expires_at
+    assert expires >= before + timedelta(minutes=120)
+    assert (await looking.look()).world.locks[moving.id].expires_at == expires
+
+
+async def test_a_lock_whose_task_glance_has_forgotten_counts_for_nothing() -> None:
+    moving = image("moving", lock="long gone")
+    shelf = Shelf(moving)
+    shelf.tasks_of[moving.id] = [task("another", datetime.now(UTC))]
+    assert (await observer(shelf).look()).world.locks[moving.id].expires_at < datetime.now(UTC)
+
+
+async def test_tasks_that_can_not_be_listed_blind_nobody() -> None:
+    moving = image("moving", lock="theirs")
+    shelf = Shelf(moving)
+    shelf.task_trouble[moving.id] = TransientError("no answer")
+    seen = (await observer(shelf).look()).world
+    assert seen.images[moving.id].moving
+    assert seen.locks == {}
