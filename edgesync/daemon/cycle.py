@@ -5,27 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from edgesync.domain.action import Follow, Plan, SettleJob, Start
+from edgesync.domain.image import ImageId
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.policy import Policy
 from edgesync.domain.ports import Clock, Journal
-from edgesync.domain.store import Topology
-from edgesync.domain.world import Ledger
+from edgesync.domain.store import StoreId, Topology
+from edgesync.domain.world import Ledger, World
 from edgesync.errors import ConfigError, ConflictError, EdgesyncError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
+from edgesync.daemon.recollection import Recollection
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.observe.observer import Observer, Sighting
+from edgesync.observe.sites import Sites
 from edgesync.plan.budget import Budget
 from edgesync.plan.planner import make_plan
-from edgesync.plan.situation import Situation
+from edgesync.plan.situation import Rules, Situation
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)
@@ -39,6 +42,7 @@ class Wishes:
 
     policies: tuple[Policy, ...]
     budget: Budget
+    rules: Rules
     # How long ended jobs and their history are kept.
     retention: timedelta
     # Where the configuration names the hub, for the message when there is no such store.
@@ -74,21 +78,27 @@ class Cycle:
         self,
         *,
         observer: Observer,
+        sites: Sites,
         journal: Journal,
         recorder: Recorder,
         runner: Runner,
         board: ProgressBoard,
+        recollection: Recollection,
         clock: Clock,
         wishes: Wishes,
         showcase: Showcase,
     ) -> None:
         self._observer = observer
+        self._sites = sites
+        self._recollection = recollection
         self._journal = journal
         self._recorder = recorder
         self._runner = runner
         self._board = board
         self._clock = clock
         self._wishes = wishes
+        # True when the wants have to be found anew for all images: the policies changed.
+        self._anew = True
         self._wants = Wants()
         self._ledger: Ledger | None = None
         # Counts `ledger_changed`.
@@ -105,6 +115,11 @@ class Cycle:
         plan = self._showcase.picture.plan if self._showcase.picture else Plan()
         passing = any(waiting.reason.passes for waiting in plan.waiting)
         return bool(self._runner.followed or plan.actions) or passing
+
+    def configure(self, wishes: Wishes) -> None:
+        """Go by other wishes from the next turn on."""
+        self._wishes = wishes
+        self._anew = True
 
     def ledger_changed(self) -> None:
         """The journal was written to: read it again before the next plan."""
@@ -132,31 +147,66 @@ class Cycle:
         """The first half of a turn: look, and decide. Writes nothing but events."""
         try:
             sighting = await self._observer.look(skip=self._runner.images)
+            world = sighting.world
             # Before anything that may fail: what changed is told only this once.
-            self._wants = update_wants(self._wants, sighting.world, self._wishes.policies)
-            check_hub(sighting.world.topology, self._wishes)
+            self._wants = self._wants_in(world)
+            check_hub(world.topology, self._wishes)
         except EdgesyncError as error:
             await self._blind(error)
             return None
         await self._seeing()
         await self._tell_stores(sighting)
+        world = await self._with_sites(world)
         # Before the ledger: an attempt that ends while that is read must not look like one left behind.
         followed = self._runner.followed
         ledger = await self._current_ledger()
+        now = self._clock.now()
+        pruning = tuple(policy for policy in self._wishes.policies if policy.prune)
         picture = decide(
             Situation(
-                world=sighting.world,
+                world=world,
                 wants=self._wants,
                 ledger=ledger,
                 budget=self._wishes.budget,
-                now=self._clock.now(),
+                rules=self._wishes.rules,
+                now=now,
                 followed=followed,
+                stalled=frozenset(self._board.stalls),
                 forgive_before=forgive_before,
+                served=self._recollection.served,
+                retries=self._recollection.retries(now),
+                rates=self._recollection.rates,
+                resting=self._recollection.resting(now),
+                pruning=pruning,
+                makers=await self._makers(world, pruning) if world.full and pruning else {},
             ),
             self._board,
         )
         self._showcase.picture = picture
         return picture.plan
+
+    def _wants_in(self, world: World) -> Wants:
+        seen = replace(world, changed=None) if self._anew else world
+        self._anew = False
+        return update_wants(self._wants, seen, self._wishes.policies, edge_origin=self._wishes.rules.edge_origin)
+
+    async def _with_sites(self, world: World) -> World:
+        """The world with what is known of the sites; what has become of them is told."""
+        self._sites.see(world.images)
+        await self._sites.first()
+        sites = self._sites.sites(world.topology.stores)
+        await self._tell(self._sites.events())
+        return replace(world, sites=sites)
+
+    async def _makers(self, world: World, pruning: Sequence[Policy]) -> Mapping[tuple[ImageId, StoreId], str]:
+        """Which of these policies had copies made that no policy wants now."""
+        hub = world.topology.hub
+        unwanted = [
+            image.id for image in world.images.values() if image.stores - self._wants.stores(image.id) - {hub}
+        ]
+        makers = await self._journal.makers(unwanted) if unwanted else {}
+        names = {policy.name for policy in pruning}
+        return {copy: maker for copy, maker in makers.items() if maker in names}
 
     async def _current_ledger(self) -> Ledger:
         """The journal's, remembered until it changes; one that changed while it was read serves this once."""
@@ -192,14 +242,14 @@ class Cycle:
     async def _open(self, action: Start) -> None:
         picture = self._showcase.picture
         image = picture.world.images.get(action.image) if picture else None
-        if image is None:
-            return
         try:
-            attempt = await self._recorder.open(action, image)
+            attempt = await self._recorder.open(action, image.name if image else "")
         except ConflictError as conflict:
             log.info("not started", image=action.image, why=conflict.message)
             return
-        self._runner.copy(attempt)
+        if picture is not None:
+            self._recollection.started(action, picture.ledger, self._clock.now())
+        self._runner.begin(attempt)
 
     async def _blind(self, error: EdgesyncError) -> None:
         news = self._showcase.health.trouble != error.message
