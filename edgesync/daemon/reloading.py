@@ -1,0 +1,72 @@
+"""SIGHUP: a changed configuration is taken over whole, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from edgesync.config import Settings, needs_restart
+from edgesync.daemon.compose import Daemon
+from edgesync.domain.job import Event, EventKind
+from edgesync.errors import ConfigError, EdgesyncError
+
+log = structlog.get_logger(__name__)
+
+Read = Callable[[], Settings]
+
+
+class Reloader:
+    """Reads the configuration again when told to. One reading at a time; a signal in between asks for one more."""
+
+    def __init__(self, daemon: Daemon, settings: Settings, read: Read) -> None:
+        self._daemon = daemon
+        self._settings = settings
+        self._read = read
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """For the signal handler."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Serve requests to reload until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self.reload()
+
+    async def reload(self) -> bool:
+        """Take the new configuration over; False when it was refused and the old one goes on."""
+        try:
+            settings = await asyncio.to_thread(self._read)
+            if fixed := needs_restart(self._settings, settings):
+                raise ConfigError(fixed, remedy="restart edgesync for these, or put them back: systemctl restart edgesync")
+        except ConfigError as error:
+            await self._refused(error)
+            return False
+        self._daemon.configure(settings)
+        self._settings = settings
+        now = self._daemon.clock.now()
+        health = self._daemon.showcase.health
+        self._daemon.showcase.health = replace(health, configured_at=now, config_error="", config_remedy="")
+        told = f"configuration reloaded: {len(settings.policies)} policies"
+        log.info(told)
+        await self._tell(EventKind.CONFIG_RELOADED, told)
+        return True
+
+    async def _refused(self, error: ConfigError) -> None:
+        health = self._daemon.showcase.health
+        self._daemon.showcase.health = replace(health, config_error=error.message, config_remedy=error.remedy)
+        for problem in error.problems:
+            log.error("configuration refused, the old one goes on", problem=problem, remedy=error.remedy)
+        await self._tell(EventKind.CONFIG_REFUSED, f"the old one goes on: {error.message}")
+
+    async def _tell(self, kind: EventKind, message: str) -> None:
+        try:
+            await self._daemon.journal.add_events([Event(at=self._daemon.clock.now(), kind=kind, message=message)])
+        except EdgesyncError as error:
+            # The log has it; a journal in trouble shows in the daemon's health.
+            log.error("event not recorded", kind=kind, why=error.message, remedy=error.remedy)  # noqa: TRY400
