@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, false, insert, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, false, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import AttemptId, CopyResult, Event, EventKind, Job, JobId, JobState, StoreResult, Verdict
-from edgesync.journal import read
+from edgesync.domain.job import (
+    AttemptId,
+    CopyResult,
+    Event,
+    EventKind,
+    Job,
+    JobId,
+    JobState,
+    Origin,
+    StoreResult,
+    Verdict,
+    Work,
+)
+from edgesync.errors import ConflictError
+from edgesync.journal import makers, read
 from edgesync.journal.records import failure_values
 from edgesync.journal.tables import attempt_stores, attempts, failures, job_stores, jobs
-from edgesync.journal.write import add_events, no_attempt, refresh_states
-
-# Stores that a sentence names before it only counts.
-_NAMED = 5
+from edgesync.journal.wording import cancelling, ending
+from edgesync.journal.write import BRINGING, add_events, add_job, being_made, no_attempt, refresh_states
 
 
 async def finish_attempt(
@@ -26,6 +37,7 @@ async def finish_attempt(
     verdict: Verdict,
     new: Sequence[Failure],
     events: Sequence[Event],
+    follow_up: Job | None,
     at: datetime,
 ) -> bool:
     row = (await connection.execute(select(attempts).where(attempts.c.id == attempt))).one_or_none()
@@ -36,35 +48,87 @@ async def finish_attempt(
     await connection.execute(
         update(attempts).where(attempts.c.id == attempt).values(ended_at=at, message=verdict.message)
     )
+    if row.work.brings:
+        await makers.claim_made(connection, row.image_id, row.job_id, verdict.results, at)
     for entry in verdict.results:
         await connection.execute(
             update(attempt_stores)
             .where(attempt_stores.c.attempt_id == attempt, attempt_stores.c.store_id == entry.store)
             .values(result=entry.result, reason=entry.reason)
         )
-        await _hand_out(connection, entry, (jobs.c.id == row.job_id) | _shares(entry.result), row.image_id)
+        takers = (jobs.c.id == row.job_id) | _shares(row.work, entry.result)
+        await _hand_out(connection, entry, takers, row.image_id)
+    await makers.forget_gone(connection, row.image_id, row.work, verdict.results)
     await _forget(connection, row.image_id, verdict.results)
     await _remember(connection, new)
     await add_events(connection, events)
     await _end_jobs(connection, row.image_id, at)
+    if follow_up is not None:
+        await add_job(connection, follow_up)
     return True
 
 
 async def settle(connection: AsyncConnection, job: JobId, verdict: Verdict, at: datetime) -> None:
-    image = (await read.job(connection, job)).image
+    settled = await read.job(connection, job)
+    await makers.claim_found(connection, settled.image, job, verdict.results, at)
     for entry in verdict.results:
-        await _hand_out(connection, entry, jobs.c.id == job, image)
-    await _forget(connection, image, verdict.results)
-    await _end_jobs(connection, image, at)
+        await _hand_out(connection, entry, jobs.c.id == job, settled.image)
+    await makers.forget_gone(connection, settled.image, settled.work, verdict.results)
+    await _forget(connection, settled.image, verdict.results)
+    await _end_jobs(connection, settled.image, at)
 
 
-def _shares(result: CopyResult) -> ColumnElement[bool]:
+async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> Job:
+    """What an attempt is at work on goes on, but nothing is begun again. Cancelling once more changes nothing."""
+    before = await read.job(connection, job)
+    if before.state.ended:
+        raise ConflictError(
+            f"Job {job} has ended already: {before.state}.", remedy="To take a copy away again, use delete-copy."
+        )
+    unmarked = and_(jobs.c.id == job, jobs.c.cancelled_at.is_(None))
+    if (await connection.execute(update(jobs).where(unmarked).values(cancelled_at=at))).rowcount == 0:
+        return before
+    await _cancel_rest(connection, before.image)
+    stopped = await read.job(connection, job)
+    told = cancelling(stopped, before.pending - stopped.pending)
+    event = Event(at=at, kind=EventKind.JOB_CANCELLED, message=told, image=stopped.image, job=job)
+    await add_events(connection, [event])
+    await _end_jobs(connection, before.image, at)
+    return await read.job(connection, job)
+
+
+async def drop_attempt(connection: AsyncConnection, attempt: AttemptId) -> None:
+    row = (await connection.execute(select(attempts).where(attempts.c.id == attempt))).one_or_none()
+    if row is None:
+        return
+    if row.ended_at is not None:
+        raise ConflictError(f"Attempt {attempt} has ended: its result can't be dropped.", remedy="Look at the history.")
+    await connection.execute(delete(attempts).where(attempts.c.id == attempt))
+    if row.opened_job:
+        # A person's request stands; a policy or a repair makes a new job when the time comes.
+        unasked = and_(jobs.c.id == row.job_id, jobs.c.origin != Origin.PERSON)
+        await connection.execute(delete(jobs).where(unasked))
+    await refresh_states(connection, row.image_id)
+    await _end_cancelled(connection, row.image_id)
+
+
+async def _end_cancelled(connection: AsyncConnection, image: ImageId) -> None:
+    """End the jobs that were cancelled while an attempt seemed to be at work for them, and none really was."""
+    open_jobs = and_(jobs.c.image_id == image, jobs.c.ended_at.is_(None))
+    cancelled_at = (await connection.execute(select(func.max(jobs.c.cancelled_at)).where(open_jobs))).scalar_one()
+    if cancelled_at is not None:
+        await _end_jobs(connection, image, cancelled_at)
+
+
+def _shares(work: Work, result: CopyResult) -> ColumnElement[bool]:
     """Which jobs, besides the leading one, a result concerns."""
+    if not work.brings:
+        return false()
     if result is CopyResult.COPIED:
-        return true()
+        return jobs.c.work.in_(BRINGING)
     if result is CopyResult.FAILED:
         # One that wants all or nothing still has its own try.
-        return jobs.c.allow_failure
+        return and_(jobs.c.work.in_(BRINGING), jobs.c.allow_failure)
     # Taken away for the sake of the leading job only: the others still want it.
     return false()
 
@@ -87,9 +151,9 @@ async def _hand_out(
 
 
 async def _forget(connection: AsyncConnection, image: ImageId, results: Iterable[StoreResult]) -> None:
-    copied = [entry.store for entry in results if entry.result is CopyResult.COPIED]
-    if copied:
-        await connection.execute(delete(failures).where(failures.c.image_id == image, failures.c.store_id.in_(copied)))
+    over = [entry.store for entry in results if entry.result in {CopyResult.COPIED, CopyResult.REMOVED}]
+    if over:
+        await connection.execute(delete(failures).where(failures.c.image_id == image, failures.c.store_id.in_(over)))
 
 
 async def _remember(connection: AsyncConnection, new: Sequence[Failure]) -> None:
@@ -101,23 +165,29 @@ async def _remember(connection: AsyncConnection, new: Sequence[Failure]) -> None
 
 async def _end_jobs(connection: AsyncConnection, image: ImageId, at: datetime) -> None:
     """End the image's jobs that wait for nothing more, and tell so; show the others' state anew."""
+    await _cancel_rest(connection, image)
     for job in await read.open_jobs(connection, image=image):
         if not job.pending:
-            state = JobState.FAILED if job.failed else JobState.DONE
-            await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, ended_at=at))
-            ended = Event(at=at, kind=EventKind.JOB_ENDED, message=_ending(job), image=job.image, job=job.id)
+            await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=_end(job), ended_at=at))
+            ended = Event(at=at, kind=EventKind.JOB_ENDED, message=ending(job), image=job.image, job=job.id)
             await add_events(connection, [ended])
     await refresh_states(connection, image)
 
 
-def _ending(job: Job) -> str:
-    """One sentence about a job with nothing pending."""
+async def _cancel_rest(connection: AsyncConnection, image: ImageId) -> None:
+    """Whatever a cancelled job waits for and no attempt is at work on: nothing new is begun for it."""
+    cancelled = select(jobs.c.id).where(
+        jobs.c.image_id == image, jobs.c.ended_at.is_(None), jobs.c.cancelled_at.is_not(None)
+    )
+    await connection.execute(
+        update(job_stores)
+        .where(job_stores.c.job_id.in_(cancelled), job_stores.c.result == CopyResult.PENDING, ~being_made(image))
+        .values(result=CopyResult.CANCELLED, reason="cancelled by a person")
+    )
+
+
+def _end(job: Job) -> JobState:
     if job.failed:
-        copies = "copy" if len(job.stores) == 1 else "copies"
-        return f"{len(job.failed)} of {len(job.stores)} {copies} of {job.image_name} failed: {_names(job.failed)}."
-    return f"{job.image_name} was copied to {_names(job.stores)}."
-
-
-def _names(entries: Sequence[StoreResult]) -> str:
-    named = ", ".join(entry.store for entry in entries[:_NAMED])
-    return named if len(entries) <= _NAMED else f"{named} and {len(entries) - _NAMED} more"
+        return JobState.FAILED
+    cancelled = any(entry.result is CopyResult.CANCELLED for entry in job.stores)
+    return JobState.CANCELLED if cancelled else JobState.DONE
