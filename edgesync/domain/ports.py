@@ -141,7 +141,7 @@ class Journal(Protocol):
     async def start_attempt(self, attempt: Attempt, *, job: Job | None = None) -> None:
         """Record that an import is about to be asked for, before it is; with `job`, open that in the same go.
 
-        ConflictError when the image has an open attempt already, or that job of it has ended or was cancelled.
+        ConflictError when the image has an open attempt already, or the job that it is for has ended.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, false, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.copy import Failure
@@ -18,16 +18,14 @@ from edgesync.domain.job import (
     Job,
     JobId,
     JobState,
-    Origin,
     StoreResult,
     Verdict,
     Work,
 )
-from edgesync.errors import ConflictError
 from edgesync.journal import makers, read
 from edgesync.journal.records import failure_values
 from edgesync.journal.tables import attempt_stores, attempts, failures, job_stores, jobs
-from edgesync.journal.wording import cancelling, ending
+from edgesync.journal.wording import ending
 from edgesync.journal.write import BRINGING, add_events, add_job, being_made, no_attempt, refresh_states
 
 
@@ -62,7 +60,7 @@ async def finish_attempt(
     await _forget(connection, row.image_id, verdict.results)
     await _remember(connection, new)
     await add_events(connection, events)
-    await _end_jobs(connection, row.image_id, at)
+    await end_jobs(connection, row.image_id, at)
     if follow_up is not None:
         await add_job(connection, follow_up)
     return True
@@ -70,54 +68,13 @@ async def finish_attempt(
 
 async def settle(connection: AsyncConnection, job: JobId, verdict: Verdict, at: datetime) -> None:
     settled = await read.job(connection, job)
-    await makers.claim_found(connection, settled.image, job, verdict.results, at)
-    for entry in verdict.results:
+    results = [entry for entry in verdict.results if entry.store in settled.pending]
+    await makers.claim_found(connection, settled.image, job, results, at)
+    for entry in results:
         await _hand_out(connection, entry, jobs.c.id == job, settled.image)
-    await makers.forget_gone(connection, settled.image, settled.work, verdict.results)
-    await _forget(connection, settled.image, verdict.results)
-    await _end_jobs(connection, settled.image, at)
-
-
-async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> Job:
-    """What an attempt is at work on goes on, but nothing is begun again. Cancelling once more changes nothing."""
-    before = await read.job(connection, job)
-    if before.state.ended:
-        raise ConflictError(
-            f"Job {job} has ended already: {before.state}.", remedy="To take a copy away again, use delete-copy."
-        )
-    unmarked = and_(jobs.c.id == job, jobs.c.cancelled_at.is_(None))
-    if (await connection.execute(update(jobs).where(unmarked).values(cancelled_at=at))).rowcount == 0:
-        return before
-    await _cancel_rest(connection, before.image)
-    stopped = await read.job(connection, job)
-    told = cancelling(stopped, before.pending - stopped.pending)
-    event = Event(at=at, kind=EventKind.JOB_CANCELLED, message=told, image=stopped.image, job=job)
-    await add_events(connection, [event])
-    await _end_jobs(connection, before.image, at)
-    return await read.job(connection, job)
-
-
-async def drop_attempt(connection: AsyncConnection, attempt: AttemptId) -> None:
-    row = (await connection.execute(select(attempts).where(attempts.c.id == attempt))).one_or_none()
-    if row is None:
-        return
-    if row.ended_at is not None:
-        raise ConflictError(f"Attempt {attempt} has ended: its result can't be dropped.", remedy="Look at the history.")
-    await connection.execute(delete(attempts).where(attempts.c.id == attempt))
-    if row.opened_job:
-        # A person's request stands; a policy or a repair makes a new job when the time comes.
-        unasked = and_(jobs.c.id == row.job_id, jobs.c.origin != Origin.PERSON)
-        await connection.execute(delete(jobs).where(unasked))
-    await refresh_states(connection, row.image_id)
-    await _end_cancelled(connection, row.image_id)
-
-
-async def _end_cancelled(connection: AsyncConnection, image: ImageId) -> None:
-    """End the jobs that were cancelled while an attempt seemed to be at work for them, and none really was."""
-    open_jobs = and_(jobs.c.image_id == image, jobs.c.ended_at.is_(None))
-    cancelled_at = (await connection.execute(select(func.max(jobs.c.cancelled_at)).where(open_jobs))).scalar_one()
-    if cancelled_at is not None:
-        await _end_jobs(connection, image, cancelled_at)
+    await makers.forget_gone(connection, settled.image, settled.work, results)
+    await _forget(connection, settled.image, results)
+    await end_jobs(connection, settled.image, at)
 
 
 def _shares(work: Work, result: CopyResult) -> ColumnElement[bool]:
@@ -163,9 +120,9 @@ async def _remember(connection: AsyncConnection, new: Sequence[Failure]) -> None
         await connection.execute(insert(failures).values(failure_values(failure)))
 
 
-async def _end_jobs(connection: AsyncConnection, image: ImageId, at: datetime) -> None:
+async def end_jobs(connection: AsyncConnection, image: ImageId, at: datetime) -> None:
     """End the image's jobs that wait for nothing more, and tell so; show the others' state anew."""
-    await _cancel_rest(connection, image)
+    await cancel_rest(connection, image)
     for job in await read.open_jobs(connection, image=image):
         if not job.pending:
             await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=_end(job), ended_at=at))
@@ -174,7 +131,7 @@ async def _end_jobs(connection: AsyncConnection, image: ImageId, at: datetime) -
     await refresh_states(connection, image)
 
 
-async def _cancel_rest(connection: AsyncConnection, image: ImageId) -> None:
+async def cancel_rest(connection: AsyncConnection, image: ImageId) -> None:
     """Whatever a cancelled job waits for and no attempt is at work on: nothing new is begun for it."""
     cancelled = select(jobs.c.id).where(
         jobs.c.image_id == image, jobs.c.ended_at.is_(None), jobs.c.cancelled_at.is_not(None)

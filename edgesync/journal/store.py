@@ -16,7 +16,7 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from edgesync.errors import PermanentError
-from edgesync.journal import makers, outcome, pauses, read, trim, write
+from edgesync.journal import makers, outcome, pauses, read, trim, withdraw, write
 from edgesync.journal.claim import Claim
 from edgesync.journal.engine import reading
 from edgesync.journal.faults import translated
@@ -76,13 +76,13 @@ class SqlJournal:
         return await self._write(outcome.finish_attempt, attempt, verdict, failures, events, follow_up, at)
 
     async def drop_attempt(self, attempt: AttemptId) -> None:
-        await self._write(outcome.drop_attempt, attempt)
+        await self._write(withdraw.drop_attempt, attempt)
 
     async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
         await self._write(outcome.settle, job, verdict, at)
 
     async def cancel(self, job: JobId, *, at: datetime) -> Job:
-        return await self._write(outcome.cancel, job, at)
+        return await self._write(withdraw.cancel, job, at)
 
     async def makers(self, images: Collection[ImageId]) -> Mapping[tuple[ImageId, StoreId], str]:
         return await self._read(makers.makers, images)

@@ -37,7 +37,7 @@ async def start_attempt(connection: AsyncConnection, attempt: Attempt, job: Job 
     if job is not None:
         await add_job(connection, job)
     else:
-        await _check_waits(connection, attempt.job)
+        await _check_open(connection, attempt.job)
     try:
         await connection.execute(insert(attempts).values(attempt_values(attempt, opened_job=job is not None)))
     except IntegrityError as error:  # the id is new and the job is there: this is the one open attempt of an image
@@ -50,14 +50,13 @@ async def start_attempt(connection: AsyncConnection, attempt: Attempt, job: Job 
     await refresh_states(connection, attempt.image)
 
 
-async def _check_waits(connection: AsyncConnection, job: JobId) -> None:
+async def _check_open(connection: AsyncConnection, job: JobId) -> None:
     """A plan may be older than the end of the job that it is for."""
-    columns = (jobs.c.ended_at, jobs.c.cancelled_at)
-    row = (await connection.execute(select(*columns).where(jobs.c.id == job))).one_or_none()
+    row = (await connection.execute(select(jobs.c.ended_at).where(jobs.c.id == job))).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no job {job} to try.", remedy="Ask for the copy again.")
-    if row.ended_at is not None or row.cancelled_at is not None:
-        raise ConflictError(f"Job {job} has ended or was cancelled.", remedy="Ask for the copy again.")
+    if row.ended_at is not None:
+        raise ConflictError(f"Job {job} has ended.", remedy="Ask for the copy again.")
 
 
 async def attach_task(connection: AsyncConnection, attempt: AttemptId, task: TaskId) -> None:

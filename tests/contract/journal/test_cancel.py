@@ -130,7 +130,7 @@ async def test_a_plan_made_before_begins_nothing_after(journal: SqlJournal) -> N
     await journal.start_attempt(attempt)
     await journal.cancel(job.id, at=NOON)
     await journal.drop_attempt(attempt.id)
-    with pytest.raises(ConflictError, match="cancelled"):
+    with pytest.raises(ConflictError, match="has ended"):
         await journal.start_attempt(make_attempt(job, B))
 
 
