@@ -141,7 +141,7 @@ class Journal(Protocol):
     async def start_attempt(self, attempt: Attempt, *, job: Job | None = None) -> None:
         """Record that an import is about to be asked for, before it is; with `job`, open that in the same go.
 
-        ConflictError when the image has an open attempt already.
+        ConflictError when the image has an open attempt already, or the job that it is for has ended.
         """
         ...
 
@@ -181,7 +181,8 @@ class Journal(Protocol):
     async def cancel(self, job: JobId, *, at: datetime) -> Job:
         """Cancel what an open job has pending and no open attempt is making; the job as it is then.
 
-        It ends when nothing is pending any more. NotFoundError when there is none, ConflictError when it has ended.
+        It ends when nothing is pending any more. What an attempt is making goes on; if it breaks off or is dropped,
+        it is cancelled then. NotFoundError when there is none, ConflictError when it has ended.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The durable record: jobs, attempts, remembered failures and the history, in SQLite or PostgreSQL.
+"""The durable record, in SQLite or PostgreSQL: jobs, attempts, failures, who had copies made, pauses, history.
 
 `open_journal` is the way in. Each method of what it returns is one transaction, and one write happens at a time on
 either database, so no statement has to think about another that runs beside it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from edgesync.domain.job import ImportSource
 from edgesync.errors import PermanentError
 
 
@@ -64,3 +67,27 @@ class Prose(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
         return None if value is None else value.replace("\0", "").encode(errors="replace").decode()
+
+
+class Source(TypeDecorator[ImportSource]):
+    """Where an import's data comes from: JSON, in which whatever a database would refuse is escaped."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: ImportSource | None, _dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(asdict(value))
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> ImportSource | None:
+        if value is None:
+            return None
+        fields = json.loads(value)
+        fields["tags"] = tuple(fields["tags"])
+        fields["properties"] = tuple((name, content) for name, content in fields["properties"])
+        try:
+            return ImportSource(**fields)
+        except TypeError as error:
+            raise PermanentError(
+                f"The journal describes an import that this edgesync does not understand: {error}.",
+                remedy="Run the edgesync version that wrote the journal, or a newer one.",
+            ) from error

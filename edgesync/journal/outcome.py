@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, false, insert, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, false, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import AttemptId, CopyResult, Event, EventKind, Job, JobId, JobState, StoreResult, Verdict
-from edgesync.journal import read
+from edgesync.domain.job import (
+    AttemptId,
+    CopyResult,
+    Event,
+    EventKind,
+    Job,
+    JobId,
+    JobState,
+    StoreResult,
+    Verdict,
+    Work,
+)
+from edgesync.journal import makers, read
 from edgesync.journal.records import failure_values
 from edgesync.journal.tables import attempt_stores, attempts, failures, job_stores, jobs
-from edgesync.journal.write import add_events, no_attempt, refresh_states
-
-# Stores that a sentence names before it only counts.
-_NAMED = 5
+from edgesync.journal.wording import ending
+from edgesync.journal.write import BRINGING, add_events, add_job, being_made, no_attempt, refresh_states
 
 
 async def finish_attempt(
@@ -26,6 +35,7 @@ async def finish_attempt(
     verdict: Verdict,
     new: Sequence[Failure],
     events: Sequence[Event],
+    follow_up: Job | None,
     at: datetime,
 ) -> bool:
     row = (await connection.execute(select(attempts).where(attempts.c.id == attempt))).one_or_none()
@@ -36,35 +46,46 @@ async def finish_attempt(
     await connection.execute(
         update(attempts).where(attempts.c.id == attempt).values(ended_at=at, message=verdict.message)
     )
+    if row.work.brings:
+        await makers.claim_made(connection, row.image_id, row.job_id, verdict.results, at)
     for entry in verdict.results:
         await connection.execute(
             update(attempt_stores)
             .where(attempt_stores.c.attempt_id == attempt, attempt_stores.c.store_id == entry.store)
             .values(result=entry.result, reason=entry.reason)
         )
-        await _hand_out(connection, entry, (jobs.c.id == row.job_id) | _shares(entry.result), row.image_id)
+        takers = (jobs.c.id == row.job_id) | _shares(row.work, entry.result)
+        await _hand_out(connection, entry, takers, row.image_id)
+    await makers.forget_gone(connection, row.image_id, row.work, verdict.results)
     await _forget(connection, row.image_id, verdict.results)
     await _remember(connection, new)
     await add_events(connection, events)
-    await _end_jobs(connection, row.image_id, at)
+    await end_jobs(connection, row.image_id, at)
+    if follow_up is not None:
+        await add_job(connection, follow_up)
     return True
 
 
 async def settle(connection: AsyncConnection, job: JobId, verdict: Verdict, at: datetime) -> None:
-    image = (await read.job(connection, job)).image
-    for entry in verdict.results:
-        await _hand_out(connection, entry, jobs.c.id == job, image)
-    await _forget(connection, image, verdict.results)
-    await _end_jobs(connection, image, at)
+    settled = await read.job(connection, job)
+    results = [entry for entry in verdict.results if entry.store in settled.pending]
+    await makers.claim_found(connection, settled.image, job, results, at)
+    for entry in results:
+        await _hand_out(connection, entry, jobs.c.id == job, settled.image)
+    await makers.forget_gone(connection, settled.image, settled.work, results)
+    await _forget(connection, settled.image, results)
+    await end_jobs(connection, settled.image, at)
 
 
-def _shares(result: CopyResult) -> ColumnElement[bool]:
+def _shares(work: Work, result: CopyResult) -> ColumnElement[bool]:
     """Which jobs, besides the leading one, a result concerns."""
+    if not work.brings:
+        return false()
     if result is CopyResult.COPIED:
-        return true()
+        return jobs.c.work.in_(BRINGING)
     if result is CopyResult.FAILED:
         # One that wants all or nothing still has its own try.
-        return jobs.c.allow_failure
+        return and_(jobs.c.work.in_(BRINGING), jobs.c.allow_failure)
     # Taken away for the sake of the leading job only: the others still want it.
     return false()
 
@@ -87,9 +108,9 @@ async def _hand_out(
 
 
 async def _forget(connection: AsyncConnection, image: ImageId, results: Iterable[StoreResult]) -> None:
-    copied = [entry.store for entry in results if entry.result is CopyResult.COPIED]
-    if copied:
-        await connection.execute(delete(failures).where(failures.c.image_id == image, failures.c.store_id.in_(copied)))
+    over = [entry.store for entry in results if entry.result in {CopyResult.COPIED, CopyResult.REMOVED}]
+    if over:
+        await connection.execute(delete(failures).where(failures.c.image_id == image, failures.c.store_id.in_(over)))
 
 
 async def _remember(connection: AsyncConnection, new: Sequence[Failure]) -> None:
@@ -99,25 +120,31 @@ async def _remember(connection: AsyncConnection, new: Sequence[Failure]) -> None
         await connection.execute(insert(failures).values(failure_values(failure)))
 
 
-async def _end_jobs(connection: AsyncConnection, image: ImageId, at: datetime) -> None:
+async def end_jobs(connection: AsyncConnection, image: ImageId, at: datetime) -> None:
     """End the image's jobs that wait for nothing more, and tell so; show the others' state anew."""
+    await cancel_rest(connection, image)
     for job in await read.open_jobs(connection, image=image):
         if not job.pending:
-            state = JobState.FAILED if job.failed else JobState.DONE
-            await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, ended_at=at))
-            ended = Event(at=at, kind=EventKind.JOB_ENDED, message=_ending(job), image=job.image, job=job.id)
+            await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=_end(job), ended_at=at))
+            ended = Event(at=at, kind=EventKind.JOB_ENDED, message=ending(job), image=job.image, job=job.id)
             await add_events(connection, [ended])
     await refresh_states(connection, image)
 
 
-def _ending(job: Job) -> str:
-    """One sentence about a job with nothing pending."""
+async def cancel_rest(connection: AsyncConnection, image: ImageId) -> None:
+    """Whatever a cancelled job waits for and no attempt is at work on: nothing new is begun for it."""
+    cancelled = select(jobs.c.id).where(
+        jobs.c.image_id == image, jobs.c.ended_at.is_(None), jobs.c.cancelled_at.is_not(None)
+    )
+    await connection.execute(
+        update(job_stores)
+        .where(job_stores.c.job_id.in_(cancelled), job_stores.c.result == CopyResult.PENDING, ~being_made(image))
+        .values(result=CopyResult.CANCELLED, reason="cancelled by a person")
+    )
+
+
+def _end(job: Job) -> JobState:
     if job.failed:
-        copies = "copy" if len(job.stores) == 1 else "copies"
-        return f"{len(job.failed)} of {len(job.stores)} {copies} of {job.image_name} failed: {_names(job.failed)}."
-    return f"{job.image_name} was copied to {_names(job.stores)}."
-
-
-def _names(entries: Sequence[StoreResult]) -> str:
-    named = ", ".join(entry.store for entry in entries[:_NAMED])
-    return named if len(entries) <= _NAMED else f"{named} and {len(entries) - _NAMED} more"
+        return JobState.FAILED
+    cancelled = any(entry.result is CopyResult.CANCELLED for entry in job.stores)
+    return JobState.CANCELLED if cancelled else JobState.DONE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, select
@@ -10,10 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import FAILED_KINDS, Attempt, Event, HistoryFilter, Job, JobId, JobState, StoreResult
+from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from edgesync.errors import NotFoundError
+from edgesync.journal.batches import batches
+from edgesync.journal.pauses import all_pauses
 from edgesync.journal.records import to_attempt, to_event, to_failure, to_job, to_results
 from edgesync.journal.tables import attempt_stores, attempts, events, failures, job_stores, jobs
+from edgesync.journal.write import BRINGING
 
 # No answer is larger, whatever limit was asked for.
 MOST_ROWS = 10_000
@@ -25,6 +30,7 @@ async def ledger(connection: AsyncConnection) -> Ledger:
         jobs=await open_jobs(connection),
         attempts=await _attempts(connection, select(attempts).where(attempts.c.ended_at.is_(None)), attempts.c.seq),
         failures={(failure.image, failure.store): failure for failure in remembered},
+        pauses=await all_pauses(connection),
     )
 
 
@@ -50,6 +56,26 @@ async def newest_jobs(
 async def newest_attempts(connection: AsyncConnection, *, image: ImageId | None, limit: int) -> tuple[Attempt, ...]:
     wanted = select(attempts).where(*_equal(attempts.c.image_id, image))
     return await _attempts(connection, wanted.limit(_bounded(limit)), attempts.c.seq.desc())
+
+
+async def attempted(
+    connection: AsyncConnection, copies: Collection[tuple[ImageId, StoreId]]
+) -> frozenset[tuple[ImageId, StoreId]]:
+    by_store: dict[StoreId, set[ImageId]] = defaultdict(set)
+    for image, store in copies:
+        by_store[store].add(image)
+    found: set[tuple[ImageId, StoreId]] = set()
+    for store, images in by_store.items():
+        for batch in batches(images):
+            tried = (
+                select(attempts.c.image_id)
+                .join(attempt_stores, attempt_stores.c.attempt_id == attempts.c.id)
+                .where(
+                    attempts.c.image_id.in_(batch), attempts.c.work.in_(BRINGING), attempt_stores.c.store_id == store
+                )
+            )
+            found.update((image, store) for image in await connection.scalars(tried))
+    return frozenset(found)
 
 
 async def history(connection: AsyncConnection, wanted: HistoryFilter) -> tuple[Event, ...]:

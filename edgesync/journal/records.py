@@ -9,7 +9,10 @@ from typing import Any
 from sqlalchemy import Row
 
 from edgesync.domain.copy import Failure
+from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, CopyResult, Event, Job, StoreResult
+from edgesync.domain.pause import Pause
+from edgesync.domain.store import StoreId
 
 Values = dict[str, Any]
 
@@ -26,6 +29,9 @@ def job_values(job: Job) -> Values:
         "state": job.state,
         "created_at": job.created_at,
         "ended_at": job.ended_at,
+        "work": job.work,
+        "urgent": job.urgent,
+        "source": job.source,
     }
 
 
@@ -40,6 +46,7 @@ def attempt_values(attempt: Attempt, *, opened_job: bool) -> Values:
         "task_id": attempt.task,
         "ended_at": attempt.ended_at,
         "message": attempt.message,
+        "work": attempt.work,
     }
 
 
@@ -61,6 +68,16 @@ def failure_values(failure: Failure) -> Values:
         "failed_at": failure.failed_at,
         "next_try": failure.next_try,
     }
+
+
+def scope_values(image: ImageId | None, store: StoreId | None) -> Values:
+    """What a pause covers; both together are its key."""
+    return {"image_id": image or "", "store_id": store or ""}
+
+
+def pause_values(pause: Pause) -> Values:
+    scope = scope_values(pause.image, pause.store)
+    return {**scope, "by": pause.by, "reason": pause.reason, "since": pause.since}
 
 
 def event_values(event: Event) -> Values:
@@ -95,6 +112,9 @@ def to_job(row: Row[Any], stores: tuple[StoreResult, ...]) -> Job:
         stores=stores,
         created_at=row.created_at,
         ended_at=row.ended_at,
+        work=row.work,
+        urgent=row.urgent,
+        source=row.source,
     )
 
 
@@ -111,6 +131,7 @@ def to_attempt(row: Row[Any], results: tuple[StoreResult, ...]) -> Attempt:
         ended_at=row.ended_at,
         results=tuple(entry for entry in results if told and entry.result is not CopyResult.PENDING),
         message=row.message,
+        work=row.work,
     )
 
 
@@ -124,6 +145,10 @@ def to_failure(row: Row[Any]) -> Failure:
         failed_at=row.failed_at,
         next_try=row.next_try,
     )
+
+
+def to_pause(row: Row[Any]) -> Pause:
+    return Pause(image=row.image_id or None, store=row.store_id or None, by=row.by, reason=row.reason, since=row.since)
 
 
 def to_event(row: Row[Any]) -> Event:

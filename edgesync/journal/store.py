@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId, TaskId
 from edgesync.domain.job import Attempt, AttemptId, Event, HistoryFilter, Job, JobId, JobState, Verdict
+from edgesync.domain.pause import Pause
+from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from edgesync.errors import PermanentError
-from edgesync.journal import outcome, read, trim, write
+from edgesync.journal import makers, outcome, pauses, read, trim, withdraw, write
 from edgesync.journal.claim import Claim
 from edgesync.journal.engine import reading
 from edgesync.journal.faults import translated
@@ -68,15 +70,31 @@ class SqlJournal:
         failures: Sequence[Failure],
         *,
         events: Sequence[Event] = (),
+        follow_up: Job | None = None,
         at: datetime,
     ) -> bool:
-        return await self._write(outcome.finish_attempt, attempt, verdict, failures, events, at)
+        return await self._write(outcome.finish_attempt, attempt, verdict, failures, events, follow_up, at)
 
     async def drop_attempt(self, attempt: AttemptId) -> None:
-        await self._write(write.drop_attempt, attempt)
+        await self._write(withdraw.drop_attempt, attempt)
 
     async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
         await self._write(outcome.settle, job, verdict, at)
+
+    async def cancel(self, job: JobId, *, at: datetime) -> Job:
+        return await self._write(withdraw.cancel, job, at)
+
+    async def makers(self, images: Collection[ImageId]) -> Mapping[tuple[ImageId, StoreId], str]:
+        return await self._read(makers.makers, images)
+
+    async def attempted(self, copies: Collection[tuple[ImageId, StoreId]]) -> frozenset[tuple[ImageId, StoreId]]:
+        return await self._read(read.attempted, copies)
+
+    async def pause(self, pause: Pause, event: Event) -> None:
+        await self._write(pauses.pause, pause, event)
+
+    async def resume(self, *, image: ImageId | None, store: StoreId | None, event: Event) -> bool:
+        return await self._write(pauses.resume, image, store, event)
 
     async def job(self, job: JobId) -> Job:
         return await self._read(read.job, job)

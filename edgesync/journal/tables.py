@@ -15,10 +15,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
-from edgesync.domain.job import CopyResult, EventKind, JobState, Origin
-from edgesync.journal.columns import Prose, Utc, Word
+from edgesync.domain.job import CopyResult, EventKind, JobState, Origin, Work
+from edgesync.journal.columns import Prose, Source, Utc, Word
 
 metadata = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_name)s_key"})
 
@@ -49,6 +50,11 @@ jobs = Table(
     Column("state", Word(JobState), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("ended_at", Utc),
+    Column("work", Word(Work), nullable=False, server_default=Work.COPY),
+    Column("urgent", Boolean, nullable=False, server_default=false()),
+    Column("source", Source),
+    # When a person cancelled it. It may stay open after that, for stores that an attempt is at work on.
+    Column("cancelled_at", Utc),
     sqlite_autoincrement=True,
 )
 _open_job = jobs.c.ended_at.is_(None)
@@ -73,7 +79,8 @@ attempts = Table(
     Column("seq", _SEQ, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("job_id", ForeignKey(jobs.c.id, ondelete="CASCADE"), nullable=False),
-    # True where the job was opened in the same go: if Glance never accepts the attempt, a policy's job goes with it.
+    # True where the job was opened in the same go: if Glance never accepts the attempt, a job that no person asked for
+    # goes with it.
     Column("opened_job", Boolean, nullable=False),
     Column("image_id", Text, nullable=False),
     Column("allow_failure", Boolean, nullable=False),
@@ -81,6 +88,7 @@ attempts = Table(
     Column("task_id", Text),
     Column("ended_at", Utc),
     Column("message", Prose, nullable=False),
+    Column("work", Word(Work), nullable=False, server_default=Work.COPY),
     sqlite_autoincrement=True,
 )
 _open_attempt = attempts.c.ended_at.is_(None)
@@ -112,6 +120,28 @@ failures = Table(
     Column("next_try", Utc),
 )
 Index("failures_age", failures.c.failed_at)
+
+# Who had a copy made: see `makers`. No foreign keys: a copy outlives the job that asked for it.
+copies = Table(
+    "copies",
+    metadata,
+    Column("image_id", Text, primary_key=True),
+    Column("store_id", Text, primary_key=True),
+    Column("origin", Word(Origin), nullable=False),
+    Column("requested_by", Prose, nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
+# Empty ids stand for all images, all stores: a primary key can't hold NULL.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("image_id", Text, primary_key=True),
+    Column("store_id", Text, primary_key=True),
+    Column("by", Prose, nullable=False),
+    Column("reason", Prose, nullable=False),
+    Column("since", Utc, nullable=False),
+)
 
 # No foreign keys: history outlives what it tells of.
 events = Table(

@@ -17,7 +17,8 @@ async def trim(connection: AsyncConnection, before: datetime) -> int:
     """Remove up to a batch of each kind; the number of jobs, attempts, events and failures removed.
 
     Nothing of an open job goes. A failure that nobody renewed for so long belongs to an image that is gone, or to a
-    copy that may well be tried once more.
+    copy that may well be tried once more. Ended attempts prove until then that what they left at a site is ours. Who
+    had a copy made is never too old to be known, nor is a pause.
     """
     removed = await _remove(connection, attempts, attempts.c.id, _old_attempt(before))
     removed += await _remove(connection, jobs, jobs.c.id, _old_job(before))

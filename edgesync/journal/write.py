@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.image import ImageId, TaskId
-from edgesync.domain.job import Attempt, AttemptId, CopyResult, Event, Job, JobState, Origin, StoreResult
+from edgesync.domain.job import Attempt, AttemptId, CopyResult, Event, Job, JobId, JobState, StoreResult, Work
 from edgesync.errors import ConflictError, NotFoundError
 from edgesync.journal.records import attempt_values, event_values, job_values, store_values
 from edgesync.journal.tables import attempt_stores, attempts, events, job_stores, jobs
+
+# Jobs of such work wait for the same thing, whoever's attempt makes it.
+BRINGING = [work for work in Work if work.brings]
 
 
 async def add_job(connection: AsyncConnection, job: Job) -> None:
@@ -33,18 +36,27 @@ async def start_attempt(connection: AsyncConnection, attempt: Attempt, job: Job 
         return
     if job is not None:
         await add_job(connection, job)
-    elif not await _exists(connection, jobs.c.id == attempt.job):
-        raise NotFoundError(f"There is no job {attempt.job} to try.", remedy="Ask for the copy again.")
+    else:
+        await _check_open(connection, attempt.job)
     try:
         await connection.execute(insert(attempts).values(attempt_values(attempt, opened_job=job is not None)))
     except IntegrityError as error:  # the id is new and the job is there: this is the one open attempt of an image
         raise ConflictError(
-            f"Image {attempt.image} is being copied already.", remedy="Wait until that attempt has ended."
+            f"Image {attempt.image} is being worked on already.", remedy="Wait until that attempt has ended."
         ) from error
     stores = [StoreResult(store=store) for store in attempt.stores]
     if stores:
         await connection.execute(insert(attempt_stores), store_values({"attempt_id": attempt.id}, stores))
     await refresh_states(connection, attempt.image)
+
+
+async def _check_open(connection: AsyncConnection, job: JobId) -> None:
+    """A plan may be older than the end of the job that it is for."""
+    row = (await connection.execute(select(jobs.c.ended_at).where(jobs.c.id == job))).one_or_none()
+    if row is None:
+        raise NotFoundError(f"There is no job {job} to try.", remedy="Ask for the copy again.")
+    if row.ended_at is not None:
+        raise ConflictError(f"Job {job} has ended.", remedy="Ask for the copy again.")
 
 
 async def attach_task(connection: AsyncConnection, attempt: AttemptId, task: TaskId) -> None:
@@ -55,44 +67,31 @@ async def attach_task(connection: AsyncConnection, attempt: AttemptId, task: Tas
         raise no_attempt(attempt)
 
 
-async def drop_attempt(connection: AsyncConnection, attempt: AttemptId) -> None:
-    row = (await connection.execute(select(attempts).where(attempts.c.id == attempt))).one_or_none()
-    if row is None:
-        return
-    if row.ended_at is not None:
-        raise ConflictError(f"Attempt {attempt} has ended: its result can't be dropped.", remedy="Look at the history.")
-    await connection.execute(delete(attempts).where(attempts.c.id == attempt))
-    if row.opened_job:
-        # A person's request stands; a policy makes a new job when the time comes.
-        await connection.execute(delete(jobs).where(jobs.c.id == row.job_id, jobs.c.origin == Origin.POLICY))
-    await refresh_states(connection, row.image_id)
-
-
 async def add_events(connection: AsyncConnection, new: Sequence[Event]) -> None:
     if new:
         await connection.execute(insert(events), [event_values(event) for event in new])
 
 
 async def refresh_states(connection: AsyncConnection, image: ImageId) -> None:
-    """An open job is running while an open attempt makes a copy that it waits for, else queued."""
-    waits_for = job_stores.join(attempt_stores, job_stores.c.store_id == attempt_stores.c.store_id).join(
-        attempts, attempt_stores.c.attempt_id == attempts.c.id
-    )
-    being_made = (
-        exists()
-        .select_from(waits_for)
-        .where(
-            job_stores.c.job_id == jobs.c.id,
-            job_stores.c.result == CopyResult.PENDING,
-            attempts.c.image_id == image,
-            attempts.c.ended_at.is_(None),
-        )
-        .correlate(jobs)
-    )
-    state = case((being_made, JobState.RUNNING.value), else_=JobState.QUEUED.value)
+    """An open job is running while an open attempt is at work on a store that it waits for, else queued."""
+    running = select(job_stores.c.job_id).where(job_stores.c.result == CopyResult.PENDING, being_made(image))
+    state = case((jobs.c.id.in_(running), JobState.RUNNING.value), else_=JobState.QUEUED.value)
     await connection.execute(
         update(jobs).where(jobs.c.image_id == image, jobs.c.ended_at.is_(None)).values(state=state)
     )
+
+
+def being_made(image: ImageId) -> ColumnElement[bool]:
+    """A condition on stores of the image's open jobs: its open attempt is at work on them, for this job too."""
+    serves = or_(attempts.c.job_id == jobs.c.id, and_(attempts.c.work.in_(BRINGING), jobs.c.work.in_(BRINGING)))
+    made = (
+        select(jobs.c.id, attempt_stores.c.store_id)
+        .join(attempts, attempts.c.image_id == jobs.c.image_id)
+        .join(attempt_stores, attempt_stores.c.attempt_id == attempts.c.id)
+        .where(jobs.c.image_id == image, jobs.c.ended_at.is_(None), attempts.c.ended_at.is_(None), serves)
+        .correlate(None)
+    )
+    return tuple_(job_stores.c.job_id, job_stores.c.store_id).in_(made)
 
 
 def no_attempt(attempt: AttemptId) -> NotFoundError:

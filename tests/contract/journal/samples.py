@@ -14,6 +14,7 @@ from edgesync.domain.job import (
     CopyResult,
     Event,
     EventKind,
+    HistoryFilter,
     Job,
     JobId,
     JobState,
@@ -22,6 +23,7 @@ from edgesync.domain.job import (
     Verdict,
 )
 from edgesync.domain.store import StoreId
+from edgesync.journal import SqlJournal
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=5)
@@ -57,21 +59,18 @@ def make_attempt(job: Job, *stores: StoreId, **fields: Any) -> Attempt:
         "stores": stores or tuple(entry.store for entry in job.stores),
         "allow_failure": job.allow_failure,
         "started_at": NOON,
+        "work": job.work,
     }
     return Attempt(**(values | fields))
 
 
 def make_verdict(*, message: str = "", **results: str) -> Verdict:
-    """`make_verdict(dcn0="copied", dcn1="failed")`; what is not copied gets a reason."""
-    return Verdict(
-        results=tuple(
-            StoreResult(
-                store=StoreId(store), result=CopyResult(result), reason="" if result == "copied" else "no space"
-            )
-            for store, result in results.items()
-        ),
-        message=message,
-    )
+    """`make_verdict(dcn0="copied", dcn1="failed")`; what is bad gets a reason."""
+    entries = [
+        StoreResult(store=StoreId(store), result=result, reason="no space" if result.bad else "")
+        for store, result in ((store, CopyResult(word)) for store, word in results.items())
+    ]
+    return Verdict(results=tuple(entries), message=message)
 
 
 def make_failure(store: StoreId, **fields: Any) -> Failure:
@@ -90,6 +89,19 @@ def make_failure(store: StoreId, **fields: Any) -> Failure:
 def make_event(kind: EventKind = EventKind.COPY_DONE, **fields: Any) -> Event:
     values: dict[str, Any] = {"at": NOON, "kind": kind, "message": "It happened.", "image": IMAGE, "store": A}
     return Event(**(values | fields))
+
+
+async def finish(journal: SqlJournal, job: Job, **results: str) -> bool:
+    """One attempt of an open job for the stores named, from start to verdict: `finish(journal, job, dcn0="copied")`."""
+    attempt = make_attempt(job, *(StoreId(store) for store in results))
+    await journal.start_attempt(attempt)
+    return await journal.finish_attempt(attempt.id, make_verdict(**results), [], at=LATER)
+
+
+async def told(journal: SqlJournal, kind: EventKind) -> list[str]:
+    """What history says of one kind, oldest first."""
+    events = reversed(await journal.history(HistoryFilter(limit=10_000)))
+    return [event.message for event in events if event.kind is kind]
 
 
 def results_of(job: Job) -> dict[str, str]:

@@ -55,7 +55,7 @@ async def test_attempts_newest_first_by_image(journal: SqlJournal) -> None:
 async def test_a_second_open_attempt_is_refused_whole(journal: SqlJournal) -> None:
     first, second = make_job(A), make_job(B)
     await journal.start_attempt(make_attempt(first), job=first)
-    with pytest.raises(ConflictError, match="being copied already"):
+    with pytest.raises(ConflictError, match="being worked on already"):
         await journal.start_attempt(make_attempt(second), job=second)
     assert [job.id for job in await journal.jobs()] == [first.id]
     # Another image is another matter.

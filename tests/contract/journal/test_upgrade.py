@@ -1,0 +1,117 @@
+"""A journal that the first released schema has filled: nothing is lost when it is brought up to date."""
+
+from __future__ import annotations
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from edgesync.domain.copy import Failure
+from edgesync.domain.job import EventKind, HistoryFilter, JobId, JobState, Origin, StoreResult, Work
+from edgesync.errors import PermanentError
+from edgesync.journal import migrate, open_journal
+from edgesync.journal.engine import Place
+from tests.contract.journal.samples import IMAGE, LATER, NOON, A, B, make_job, make_verdict, results_of
+from tests.contract.journal.shell import execute
+
+# As the release that knew only copies wrote them; what a database spells its own way is put in by `spelled`.
+FILLED = (
+    "INSERT INTO jobs (id, image_id, image_name, origin, requested_by, allow_failure, priority, state, created_at,"
+    " ended_at) VALUES"
+    " ('ended', '{image}', 'cirros', 'person', 'ana', {yes}, 5, 'done', '{noon}', '{noon}'),"
+    " ('open', '{image}', 'cirros', 'policy', 'golden', {no}, 0, 'running', '{noon}', NULL)",
+    "INSERT INTO job_stores (job_id, store_id, position, result, reason) VALUES"
+    " ('ended', 'dcn0', 0, 'copied', ''), ('open', 'dcn1', 0, 'pending', ''), ('open', 'dcn0', 1, 'copied', 'there')",
+    "INSERT INTO attempts (id, job_id, opened_job, image_id, allow_failure, started_at, task_id, ended_at, message)"
+    " VALUES ('first', 'ended', {no}, '{image}', {yes}, '{noon}', 'task-1', '{noon}', 'fine'),"
+    " ('second', 'open', {yes}, '{image}', {no}, '{noon}', 'task-2', NULL, '')",
+    "INSERT INTO attempt_stores (attempt_id, store_id, position, result, reason) VALUES"
+    " ('first', 'dcn0', 0, 'copied', ''), ('second', 'dcn1', 0, 'pending', '')",
+    "INSERT INTO failures (image_id, store_id, attempts, error, remedy, failed_at, next_try) VALUES"
+    " ('{image}', 'dcn1', 2, 'no space', 'Free some.', '{noon}', '{later}')",
+    "INSERT INTO events (at, kind, message, image_id, store_id, job_id) VALUES"
+    " ('{noon}', 'job-ended', 'cirros was copied to dcn0.', '{image}', NULL, 'ended')",
+    "UPDATE writer SET epoch = 7, host = 'old', pid = 1, since = '{noon}'",
+)
+
+
+async def fill(url: str) -> None:
+    """A journal as it was before the second schema."""
+
+    def make(connection: Connection) -> None:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    engine = create_async_engine(Place.parse(url).url)
+    async with engine.begin() as connection:
+        await connection.run_sync(make)
+    await engine.dispose()
+    await execute(url, *(spelled(url, statement) for statement in FILLED))
+
+
+def spelled(url: str, statement: str) -> str:
+    sqlite = url.startswith("sqlite")
+    moments = (f"{at:%Y-%m-%d %H:%M:%S.%f}" + ("" if sqlite else "+00") for at in (NOON, LATER))
+    noon, later = moments
+    return statement.format(
+        image=IMAGE, noon=noon, later=later, yes="1" if sqlite else "true", no="0" if sqlite else "false"
+    )
+
+
+async def test_everything_is_there_afterwards(url: str) -> None:
+    await fill(url)
+    journal = await open_journal(url)
+    ended, waiting = reversed(await journal.jobs())
+    assert ended == make_job(
+        A, id="ended", state=JobState.DONE, priority=5, stores=ended.stores, created_at=NOON, ended_at=NOON
+    )
+    assert results_of(ended) == {A: "copied"}
+    assert (waiting.work, waiting.urgent, waiting.source) == (Work.COPY, False, None)
+    assert (waiting.origin, waiting.requested_by, waiting.allow_failure) == (Origin.POLICY, "golden", False)
+    assert results_of(waiting) == {B: "pending", A: "copied"}
+    second, first = await journal.attempts()
+    assert (first.id, first.job, first.task, first.message) == ("first", "ended", "task-1", "fine")
+    assert first.results == (StoreResult(store=A, result=ended.stores[0].result),)
+    assert (second.id, second.work, second.task, second.ended_at) == ("second", Work.COPY, "task-2", None)
+    ledger = await journal.ledger()
+    assert ledger.jobs == (waiting,)
+    assert ledger.attempts == (second,)
+    assert ledger.failures == {
+        (IMAGE, B): Failure(
+            image=IMAGE, store=B, attempts=2, error="no space", remedy="Free some.", failed_at=NOON, next_try=LATER
+        )
+    }
+    assert ledger.pauses == ()
+    (event,) = await journal.history(HistoryFilter())
+    assert (event.kind, event.message) == (EventKind.JOB_ENDED, "cirros was copied to dcn0.")
+    # Nobody wrote down who had copies made: nothing may be taken for a policy's.
+    assert await journal.makers([IMAGE]) == {}
+    assert await journal.attempted([(IMAGE, A), (IMAGE, B)]) == {(IMAGE, A), (IMAGE, B)}
+    await journal.close()
+
+
+async def test_work_goes_on_where_it_was(url: str) -> None:
+    await fill(url)
+    journal = await open_journal(url)
+    await journal.claim()
+    (attempt,) = (await journal.ledger()).attempts
+    removal = make_job(A, work=Work.REMOVE, urgent=True)
+    await journal.finish_attempt(attempt.id, make_verdict(dcn1="copied"), [], follow_up=removal, at=LATER)
+    assert (await journal.job(JobId("open"))).state is JobState.DONE
+    assert await journal.makers([IMAGE]) == {(IMAGE, B): "golden"}
+    assert [job.id for job in await journal.jobs()] == [removal.id, "open", "ended"]
+    assert (await journal.ledger()).failures == {}
+    await journal.close()
+    # Once is enough.
+    again = await open_journal(url)
+    assert (await again.ledger()).jobs == (removal,)
+    await again.close()
+
+
+async def test_it_is_not_read_before(url: str) -> None:
+    await fill(url)
+    with pytest.raises(PermanentError, match="older edgesync") as refusal:
+        await open_journal(url, readonly=True)
+    assert "brings it up to date" in refusal.value.remedy
