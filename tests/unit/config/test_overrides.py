@@ -102,7 +102,7 @@ def test_unknown_variables_and_flags(file: Path) -> None:
     )
     assert all(line.startswith("environment EDGESYNC_") and line.endswith(only_in_file) for line in said[:3])
     assert said[3].startswith(
-        "option api.listne: unknown setting; did you mean api.listen? known here: api.listen, cloud,"
+        "option api.listne: unknown setting; did you mean api.listen? known here: api.listen, audit.every, audit.grace,"
     )
 
 
