@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated, TypeAlias
@@ -31,13 +31,7 @@ def matching(pattern: str, expected: str) -> AfterValidator:
 def one_of(words: Iterable[str]) -> AfterValidator:
     """One of a few words."""
     known = tuple(words)
-
-    def check(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"expected one of {', '.join(known)}, found {quoted(text)}{nearest(text, known)}")
-        return text
-
-    return AfterValidator(check)
+    return AfterValidator(lambda text: _known(text, known))
 
 
 def member_of(kind: type[StrEnum]) -> BeforeValidator:
@@ -47,11 +41,15 @@ def member_of(kind: type[StrEnum]) -> BeforeValidator:
     def check(value: object) -> StrEnum:
         if not isinstance(value, str):
             raise PydanticKnownError("string_type")
-        if value not in known:
-            raise ValueError(f"expected one of {', '.join(known)}, found {quoted(value)}{nearest(value, known)}")
-        return kind(value)
+        return kind(_known(value, known))
 
     return BeforeValidator(check)
+
+
+def _known(text: str, words: Sequence[str]) -> str:
+    if text not in words:
+        raise ValueError(f"expected one of {', '.join(words)}, found {quoted(text)}{nearest(text, words)}")
+    return text
 
 
 def counting(low: int, high: int) -> BeforeValidator:
@@ -106,7 +104,7 @@ def absolute(example: str) -> AfterValidator:
 
 
 def several(value: object) -> object:
-    """One value stands for a list of one. An empty list is refused: it would hold for every image, or for none."""
+    """One value stands for a list of one. An empty list is refused: it could mean everything, or nothing."""
     if value == []:
         raise ValueError("the list is empty; name at least one, or remove the key")
     return value if isinstance(value, list | dict) else [value]

@@ -72,8 +72,8 @@ def _days(written: str) -> Iterator[int]:
         yield from range(len(DAYS))
         return
     for part in written.lower().split(","):
-        first, _, last = part.partition("-")
-        start, end = _day(first), _day(last or first)
+        first, dash, last = part.partition("-")
+        start, end = _day(first), _day(last if dash else first)
         # Over the end of the week, too: fri-mon.
         yield from ((start + offset) % len(DAYS) for offset in range((end - start) % len(DAYS) + 1))
 
