@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from edgesync.config.document import Document, Value
+from edgesync.config.document import Document
+from edgesync.config.file import File
 from edgesync.config.places import Problem, known_part
-from edgesync.config.schema import File, Section
+from edgesync.config.schema import Section
 from edgesync.config.wording import found, quoted, unknown
 
 _KINDS = {
@@ -32,27 +33,6 @@ def complaints(document: Document, error: ValidationError) -> Iterator[Problem]:
             path=path if missing else known,
             message=_sentence(document, detail),
         )
-
-
-def repeated_names(document: Document) -> Iterator[Problem]:
-    """Policies that share a name: the schema sees one policy at a time."""
-    policies = document.data.get("policies")
-    first: dict[str, int] = {}
-    for index, entry in enumerate(policies if isinstance(policies, list) else []):
-        name = _name(entry)
-        if name is None:
-            continue
-        if name in first:
-            line = document.places["policies", first[name], "name"].line
-            message = f"{quoted(name)} is the name of another policy, in line {line}; choose another"
-            path = ("policies", index, "name")
-            yield Problem(place=document.places[path], path=path, message=message)
-        first.setdefault(name, index)
-
-
-def _name(entry: Value) -> str | None:
-    name = entry.get("name") if isinstance(entry, dict) else None
-    return name if isinstance(name, str) else None
 
 
 def _sentence(document: Document, detail: ErrorDetails) -> str:
@@ -81,10 +61,13 @@ def _reading(value: object, written: str) -> str:
 def _section(path: tuple[int | str, ...]) -> type[Section]:
     """The model that describes the mapping at a path."""
     section: type[Section] = File
-    for part in path:
-        # Neither names of stores nor positions in lists are fields: they stay in the section of their entries.
+    parts = iter(path)
+    for part in parts:
         field = section.model_fields.get(str(part))
         section = (_section_in(field.annotation) if field else None) or section
+        if field and get_origin(field.annotation) in {dict, list}:
+            # A store's name or a position: not a field, though a store may be called like one.
+            next(parts, None)
     return section
 
 

@@ -22,7 +22,8 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | 
 _STANDARD = "tag:yaml.org,2002:"
 # Dates stay text: no setting is one.
 _TEXT = {f"{_STANDARD}{kind}" for kind in ("str", "timestamp", "value")}
-_BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+# Also for the environment's variables.
+BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 # Only numbers that are what they look like: not 12:30 (750), 010 (8), 0x10 or 1_000.
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,99}\.[0-9]{0,99}([eE][-+][0-9]{1,2})?")
@@ -132,8 +133,8 @@ def _scalar(document: Document, node: yaml.ScalarNode, path: KeyPath) -> Value:
         if wrong := printable(text):
             document.complain(path, wrong)
         return text if text.isprintable() else None
-    if kind == "bool" and text.lower() in _BOOLEANS:
-        return _BOOLEANS[text.lower()]
+    if kind == "bool" and text.lower() in BOOLEANS:
+        return BOOLEANS[text.lower()]
     if kind == "int" and _INTEGER.fullmatch(text):
         return int(text)
     if kind == "float" and _FLOAT.fullmatch(text):

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated, TypeAlias
-from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic_core import PydanticKnownError
 
-from edgesync.config.units import format_duration, parse_duration, parse_size
+from edgesync.config.units import format_duration, format_share, parse_duration, parse_share, parse_size
 from edgesync.config.wording import found, nearest, quoted
 
-_JOURNALS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-}
-_ENCODE = "percent-encode special characters of the password: @ as %40, / as %2F, # as %23"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -37,13 +31,25 @@ def matching(pattern: str, expected: str) -> AfterValidator:
 def one_of(words: Iterable[str]) -> AfterValidator:
     """One of a few words."""
     known = tuple(words)
+    return AfterValidator(lambda text: _known(text, known))
 
-    def check(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"expected one of {', '.join(known)}, found {quoted(text)}{nearest(text, known)}")
-        return text
 
-    return AfterValidator(check)
+def member_of(kind: type[StrEnum]) -> BeforeValidator:
+    """One of an enum's words, as that member."""
+    known = tuple(kind)
+
+    def check(value: object) -> StrEnum:
+        if not isinstance(value, str):
+            raise PydanticKnownError("string_type")
+        return kind(_known(value, known))
+
+    return BeforeValidator(check)
+
+
+def _known(text: str, words: Sequence[str]) -> str:
+    if text not in words:
+        raise ValueError(f"expected one of {', '.join(words)}, found {quoted(text)}{nearest(text, words)}")
+    return text
 
 
 def counting(low: int, high: int) -> BeforeValidator:
@@ -71,8 +77,34 @@ def lasting(low: str, high: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _several(value: object) -> object:
-    """One value stands for a list of one. An empty list is refused: it would hold for every image, or for none."""
+def not_below_first(section: str) -> AfterValidator:
+    """For the ceiling of delays that grow from `first`, a field of the same section before it."""
+
+    def check(ceiling: float, info: ValidationInfo) -> float:
+        first = info.data.get("first", 0)
+        if ceiling < first:
+            raise ValueError(
+                f"the ceiling, {format_duration(ceiling)}, is shorter than the first delay, {format_duration(first)}; "
+                f"raise {section}.ceiling or lower {section}.first"
+            )
+        return ceiling
+
+    return AfterValidator(check)
+
+
+def absolute(example: str) -> AfterValidator:
+    """The path of a file or a folder, whatever folder edgesync was started in."""
+
+    def check(text: str) -> str:
+        if not PurePath(text).is_absolute():
+            raise ValueError(f"expected an absolute path like {example}, found {quoted(text)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def several(value: object) -> object:
+    """One value stands for a list of one. An empty list is refused: it could mean everything, or nothing."""
     if value == []:
         raise ValueError("the list is empty; name at least one, or remove the key")
     return value if isinstance(value, list | dict) else [value]
@@ -91,80 +123,13 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _absolute(text: str) -> str:
-    if not PurePath(text).is_absolute():
-        raise ValueError(f"expected an absolute path like /etc/openstack/clouds.yaml, found {quoted(text)}")
-    return text
-
-
-def _split(url: str) -> SplitResult:
-    """Split a journal's URL. The error does not repeat it: there may be a password inside."""
-    try:
-        parts = urlsplit(url)
-        port_in_range = parts.port is None or parts.port > 0
-    except ValueError:
-        port_in_range = False
-    if not port_in_range:
-        raise ValueError(f"expected a URL like postgresql+asyncpg://USER:PASSWORD@HOST:5432/edgesync; {_ENCODE}")
-    return parts
-
-
-def _journal_url(url: str) -> str:
-    parts = _split(url)
-    if parts.scheme not in _JOURNALS.values():
-        meant = _JOURNALS.get(parts.scheme.partition("+")[0])
-        remedy = f"; write {meant}://" if meant else ""
-        raise ValueError(f"expected a URL that begins with sqlite+aiosqlite:// or postgresql+asyncpg://{remedy}")
-    if parts.scheme == _JOURNALS["sqlite"]:
-        _check_file(parts)
-    else:
-        _check_server(parts)
-    return url
-
-
-def _check_file(parts: SplitResult) -> None:
-    if ":memory:" in parts.path or not parts.path.strip("/"):
-        raise ValueError("expected a file, as a journal in memory forgets what was done; name it with four slashes")
-    if parts.netloc or not parts.path.startswith("//"):
-        raise ValueError("expected an absolute path with four slashes: sqlite+aiosqlite:////var/lib/...")
-
-
-def _check_server(parts: SplitResult) -> None:
-    if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query or parts.fragment:
-        raise ValueError(f"expected one @ between password and host; {_ENCODE}")
-    if not parts.path.strip("/"):
-        raise ValueError("expected the name of the database at the end, as in ...@HOST/edgesync")
-
-
-def split_listen(listen: str) -> tuple[str, int]:
-    """`127.0.0.1:9780` or `[::1]:9780` in two; ValueError where it isn't either."""
-    parts = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", listen)
-    if parts is None or not 1 <= int(parts[3]) <= 65535:
-        raise ValueError(f"expected ADDRESS:PORT like 127.0.0.1:9780 or [::1]:9780, found {quoted(listen)}")
-    return parts[1] or parts[2], int(parts[3])
-
-
-def _loopback(listen: str) -> str:
-    host, _ = split_listen(listen)
-    try:
-        inside = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        inside = False
-    if not inside:
-        raise ValueError(
-            f"expected a loopback address like 127.0.0.1:9780, found {quoted(listen)}: requests that change something "
-            "aren't authenticated yet, so that nobody outside this host may send them"
-        )
-    return listen
-
-
 Text: TypeAlias = Annotated[str, matching(r".*\S.*", "text that isn't empty")]
 StoreName: TypeAlias = Annotated[str, matching(r"[^\s,]+", "a store id without spaces and commas")]
 PolicyName: TypeAlias = Annotated[str, matching(r"[a-z0-9_.-]{1,64}", "up to 64 of a-z, 0-9, `-`, `_`, `.`")]
 ImageUuid: TypeAlias = Annotated[str, AfterValidator(_uuid)]
-AbsolutePath: TypeAlias = Annotated[str, AfterValidator(_absolute)]
-JournalUrl: TypeAlias = Annotated[str, AfterValidator(_journal_url)]
-Listen: TypeAlias = Annotated[str, AfterValidator(_loopback)]
+# Shown as people write them.
+Seconds: TypeAlias = Annotated[float, PlainSerializer(format_duration)]
+Share: TypeAlias = Annotated[float, BeforeValidator(parse_share), PlainSerializer(format_share)]
 Size: TypeAlias = Annotated[int, BeforeValidator(parse_size)]
-Texts: TypeAlias = Annotated[list[Text], BeforeValidator(_several), AfterValidator(_distinct)]
-ImageUuids: TypeAlias = Annotated[list[ImageUuid], BeforeValidator(_several), AfterValidator(_distinct)]
+Texts: TypeAlias = Annotated[list[Text], BeforeValidator(several), AfterValidator(_distinct)]
+ImageUuids: TypeAlias = Annotated[list[ImageUuid], BeforeValidator(several), AfterValidator(_distinct)]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgesync.config.complaints import complaints, repeated_names
+from edgesync.config.agreements import disagreements
+from edgesync.config.complaints import complaints
 from edgesync.config.document import Document, read_document
+from edgesync.config.file import File
 from edgesync.config.overrides import CONFIG_VARIABLE, lay_over
 from edgesync.config.places import KeyPath, Place, Problem
-from edgesync.config.schema import File
 from edgesync.config.settings import Settings, settings_of
 from edgesync.config.syntax import MAX_BYTES, place_at
 from edgesync.errors import ConfigError
@@ -45,7 +46,7 @@ def load(
 
 
 def _check(document: Document) -> tuple[File | None, list[Problem]]:
-    found = list(repeated_names(document))
+    found = list(disagreements(document))
     try:
         return File.model_validate(document.data), found
     except ValidationError as error:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from edgesync.config.document import Document, Value, printable
+from edgesync.config.document import BOOLEANS, Document, Value, printable
+from edgesync.config.file import File
 from edgesync.config.places import Place
-from edgesync.config.schema import File, Section
+from edgesync.config.schema import Section
 from edgesync.config.wording import nearest, quoted, unknown
 
 PREFIX = "EDGESYNC_"
@@ -65,9 +66,15 @@ def _put(document: Document, path: tuple[str, ...], text: str, place: Place) -> 
         document.places.setdefault(path[:depth], place)
     # Not a mapping: the file is wrong there, which the schema says.
     if isinstance(section, dict):
-        is_count = _TYPES[path] is int and re.fullmatch("-?[0-9]{1,18}", text)
-        section[path[-1]] = int(text) if is_count else text
+        section[path[-1]] = _typed(text, _TYPES[path])
         document.places[path] = place
+
+
+def _typed(text: str, kind: object) -> Value:
+    """Numbers and booleans as YAML would give them; all else, and what is none of them, stays text."""
+    if kind is int and re.fullmatch("-?[0-9]{1,18}", text):
+        return int(text)
+    return BOOLEANS.get(text.lower(), text) if kind is bool else text
 
 
 def _shown(name: str) -> str:

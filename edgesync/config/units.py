@@ -1,8 +1,9 @@
-"""Sizes and durations as people write them."""
+"""Sizes, durations and shares as people write them."""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 from edgesync.config.wording import found
@@ -14,6 +15,8 @@ _BINARY = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _BYTES = _BINARY | {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
 _SIZE = re.compile(rf"([0-9]{{1,18}}(?:\.[0-9]{{1,9}})?) ?({'|'.join(_BYTES)})")
 _WHOLE = re.compile(r"[0-9]{1,18}")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,20})?) ?%")
+_FRACTION = re.compile(r"[0-9]{0,3}\.[0-9]{1,20}")
 # Glance keeps sizes in signed 64-bit columns.
 _LARGEST = 2**63 - 1
 
@@ -59,3 +62,25 @@ def format_size(size: int) -> str | int:
     """The smallest whole number of a unit, like `1536 MiB` and `20 GB`; without a unit if none fits."""
     number, unit = min((size // length, unit) for unit, length in _BYTES.items() if size % length == 0)
     return size if unit == "B" else f"{number} {unit}"
+
+
+def parse_share(value: object) -> float:
+    """A part of a whole, from 0.01 to 1: `85%`, 0.85. ValueError says what was expected."""
+    share = value
+    if isinstance(value, str) and (percent := _PERCENT.fullmatch(value)):
+        # Decimal, so that 85% and 0.85 are the same number.
+        share = float(Decimal(percent[1]) / 100)
+    elif isinstance(value, str) and _FRACTION.fullmatch(value):
+        share = float(value)
+    if isinstance(share, float) and 0.01 <= share <= 1:
+        return share
+    # Whole numbers are refused: 1 could be 1% as well as all.
+    whole = isinstance(value, int | str) and re.fullmatch("[1-9][0-9]?|100", str(value))
+    meant = "1% or 100%" if str(value) == "1" else f"{value}%"
+    remedy = f"; write {meant}" if whole else ""
+    raise ValueError(f"expected a share from 1% to 100%, like 85% or 0.85, found {found(value)}{remedy}")
+
+
+def format_share(share: float) -> str:
+    """In percent, with as many digits as it needs."""
+    return f"{(Decimal(repr(share)) * 100).normalize():f}%"

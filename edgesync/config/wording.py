@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 60
 
@@ -44,11 +44,17 @@ def found(value: object) -> str:
     return "nothing"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], most: int = 1) -> str:
     """`; did you mean X?`, or nothing when nothing comes near."""
-    close = difflib.get_close_matches(word[:_LONGEST].lower(), {name.lower(): name for name in known}, n=1, cutoff=0.7)
-    matching = [name for name in known if close and name.lower() == close[0]]
-    return f"; did you mean {matching[0]}?" if matching else ""
+    by_lower = {name.lower(): name for name in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(word[:_LONGEST].lower(), by_lower, n=most, cutoff=0.7)
+    return did_you_mean([by_lower[name] for name in close])
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """`; did you mean X, Y or Z?`, nothing without names."""
+    *others, last = names or [""]
+    return f"; did you mean {' or '.join(filter(None, (', '.join(others), last)))}?" if last else ""
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> str:

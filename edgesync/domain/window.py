@@ -7,12 +7,16 @@ time, so the two nights of a year with a changed clock need no rule of their own
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 DAY = timedelta(days=1)
-# A week of windows and a day: after that, everything has come round.
-HORIZON = 8
+WEEK = 7 * DAY
+SECOND = timedelta(seconds=1)
+# After a week everything has come round, but for a window that lies in a skipped hour: that comes a week later.
+HORIZON = 15 * DAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,10 +33,18 @@ class Window:
     def contains(self, local: datetime) -> bool:
         """Whether a wall-clock time is inside."""
         clock = local.time()
-        if self.end > self.start:
-            return local.weekday() in self.days and self.start <= clock < self.end
-        before = (local.weekday() - 1) % 7
-        return (local.weekday() in self.days and clock >= self.start) or (before in self.days and clock < self.end)
+        today = local.weekday() in self.days
+        if self.start < self.end:
+            return today and self.start <= clock < self.end
+        yesterday = (local.weekday() - 1) % 7 in self.days
+        return (today and clock >= self.start) or (yesterday and clock < self.end)
+
+    def edges(self) -> Iterator[timedelta]:
+        """The times of the week, from Monday 0:00, at which it begins and ends."""
+        for day in self.days:
+            yield day * DAY + _since_midnight(self.start)
+            last = day if self.start < self.end else (day + 1) % 7
+            yield last * DAY + _since_midnight(self.end)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,39 +59,46 @@ class Windows:
         return not self.windows or any(window.contains(local) for window in self.windows)
 
     def next_change(self, now: datetime) -> datetime | None:
-        """The first instant after `now` at which it opens or closes; None when it never does."""
+        """The first instant after `now`, in UTC, at which it opens or closes; None when it never does."""
+        if not self.windows:
+            return None
+        edges = sorted({edge for window in self.windows for edge in window.edges()})
         # Arithmetic in a zone would be that of the wall clock.
-        now = now.astimezone(UTC)
-        state = self.open_at(now)
-        for edge in self._edges(now):
-            if edge > now and self.open_at(edge) is not state:
-                return edge
+        moment = now.astimezone(UTC)
+        end = moment + HORIZON
+        state = self.open_at(moment)
+        while moment < end:
+            moment = self._next_moment(moment, edges)
+            if self.open_at(moment) is not state:
+                return moment
         return None
 
-    def _edges(self, now: datetime) -> list[datetime]:
-        """Every instant of the coming week at which the answer may change, in order: starts, ends, clock changes."""
-        first = now.astimezone(self.zone).date() - DAY
-        edges = set()
-        for offset in range(HORIZON + 1):
-            day = first + offset * DAY
-            for clock in {edge for window in self.windows for edge in (window.start, window.end)}:
-                for fold in (0, 1):
-                    edges.add(datetime.combine(day, clock.replace(fold=fold), self.zone).astimezone(UTC))
-        return sorted(edges | self._clock_changes(now))
+    def _next_moment(self, now: datetime, edges: Sequence[timedelta]) -> datetime:
+        """The next instant at which the answer may differ: the clock there comes to an edge, or is changed.
 
-    def _clock_changes(self, now: datetime) -> set[datetime]:
-        """The instants of the coming week at which the site's clock is put forward or back."""
-        found = set()
-        for hours in range(24 * HORIZON):
-            low, high = now + timedelta(hours=hours), now + timedelta(hours=hours + 1)
-            before = low.astimezone(self.zone).utcoffset()
-            if before == high.astimezone(self.zone).utcoffset():
-                continue
-            while high - low > timedelta(microseconds=1):
-                middle = low + (high - low) / 2
-                if middle.astimezone(self.zone).utcoffset() == before:
-                    low = middle
-                else:
-                    high = middle
-            found.add(high.astimezone(UTC).replace(microsecond=0) if high.microsecond < 2 else high.astimezone(UTC))
-        return found
+        At most a day later: no place on earth changes its clock twice in a day, so one change can't hide another.
+        """
+        local = now.astimezone(self.zone)
+        present = local.weekday() * DAY + _since_midnight(local.time())
+        index = bisect_right(edges, present)
+        edge = edges[index] if index < len(edges) else edges[0] + WEEK
+        later = now + min(edge - present, DAY)
+        return later if self._offset(now) == self._offset(later) else self._clock_change(now, later)
+
+    def _clock_change(self, after: datetime, until: datetime) -> datetime:
+        """The instant between the two at which the clock is changed. Clocks are changed at whole seconds."""
+        low, high = after.replace(microsecond=0), until.replace(microsecond=0)
+        while high - low > SECOND:
+            middle = low + (high - low) // SECOND // 2 * SECOND
+            if self._offset(middle) == self._offset(low):
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def _offset(self, instant: datetime) -> timedelta | None:
+        return instant.astimezone(self.zone).utcoffset()
+
+
+def _since_midnight(clock: time) -> timedelta:
+    return timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond)

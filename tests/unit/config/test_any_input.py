@@ -66,6 +66,7 @@ FRAGMENTS = [
         "~",
     ),
     *("1_000", "0b", "0x_", ".inf", "1e5", "2001-99-99", "12:30", "9" * 5000, "yes", "all", "central", "é", "1 GiB"),
+    *("waves: [[dcn0], rest]", "rest", "windows: ", "mon-fri ", "22:00-06:00", "24:00", "85%", "timezone: ", "ceph: "),
 ]
 
 
@@ -132,6 +133,26 @@ matches = mappings(
     disk_format=words | several,
     min_size=sizes,
 )
+clocks = st.tuples(st.integers(0, 23), st.sampled_from(["00", "30"])).map(lambda clock: f"{clock[0]:02}:{clock[1]}")
+spans = st.lists(clocks, min_size=2, max_size=2, unique=True).map("-".join)
+days = st.lists(st.sampled_from(["mon", "tue", "wed-thu", "fri-mon", "sun"]), min_size=1, unique=True).map(",".join)
+windows = days | spans | st.tuples(days, spans).map(" ".join)
+shares = st.integers(1, 100).map(lambda number: f"{number}%") | st.floats(0.01, 1)
+repairs = st.sampled_from(["fix", "report"])
+cephs = mappings(
+    {"conf": st.just("/etc/ceph/ceph.conf"), "user": st.just("edgesync")},
+    pool=st.just("glance"),
+    keyring=st.just("/etc/ceph/keyring"),
+)
+stores = mappings(
+    {},
+    ceph=cephs,
+    max_concurrent=st.integers(1, 64),
+    max_pool_fill=shares,
+    windows=windows | st.lists(windows, min_size=1, max_size=3),
+    timezone=st.sampled_from(["UTC", "Europe/Madrid", "America/Caracas"]),
+    overrun=st.sampled_from(["finish", "stop"]),
+)
 policies = mappings(
     {
         "name": st.text("abcxyz019._-", min_size=1, max_size=64),
@@ -140,23 +161,61 @@ policies = mappings(
     },
     allow_failure=st.booleans(),
     priority=st.integers(-1000, 1000),
+    stop_after_failures=st.integers(1, 1000),
+    prune=st.booleans(),
+    prune_limit=st.integers(1, 10_000),
+    repair=repairs,
 )
+
+
+@st.composite
+def with_waves(draw: st.DrawFn, configuration: dict[str, Any]) -> dict[str, Any]:
+    """The configuration, its policies rolled out in waves of their own stores, or of any."""
+    for policy in configuration.get("policies", []):
+        named = [f"dcn{number}" for number in range(5)] if policy["stores"] == "all" else policy["stores"]
+        left = [store for store in draw(st.permutations(named)) if store not in {configuration["hub"], "rest"}]
+        cut = draw(st.integers(0, len(left)))
+        waves = [wave for wave in (left[:cut], left[cut:]) if wave][: draw(st.integers(0, 2))]
+        if waves:
+            policy["waves"] = [*waves, *draw(st.sampled_from([["rest"], []]))]
+    return configuration
+
+
 configurations = mappings(
     {"hub": store_ids},
     cloud=words,
     region=words,
-    stores=st.dictionaries(store_ids, mappings({}, max_concurrent=st.integers(1, 64))),
-    limits=mappings({}, imports=st.integers(1, 256), imports_per_store=st.integers(1, 64)),
+    edge_origin=st.booleans(),
+    stores=st.dictionaries(store_ids | st.sampled_from(["ceph", "windows"]), stores, max_size=3),
+    limits=mappings(
+        {},
+        imports=st.integers(1, 256),
+        imports_per_store=st.integers(1, 64),
+        split_imports=st.booleans(),
+        max_pool_fill=shares,
+    ),
     policies=st.lists(policies, max_size=3, unique_by=lambda policy: str(policy["name"])),
     api=st.just({"listen": "127.0.0.2:1234"}),
-    glance=mappings({}, timeout=durations, page_size=st.integers(1, 1000)),
+    glance=mappings({}, timeout=durations, page_size=st.integers(1, 1000), staging=st.just("/srv/staging")),
     polling=mappings({}, active=durations, idle=durations, full_pass=durations),
-    retry=mappings({}, first=durations, attempts=st.integers(1, 1000)),
+    probes=mappings({}, every=durations, deadline=durations),
+    breaker=mappings({}, failures=st.integers(1, 100), first=durations, ceiling=st.just("1d")),
+    stall=mappings({}, after=durations),
+    audit=mappings(
+        {},
+        every=durations,
+        grace=st.just("10s"),
+        trash_delay=st.just("1h"),
+        orphans=st.sampled_from(["trash", "report"]),
+        repair=repairs,
+    ),
+    retry=mappings({}, first=durations, attempts=st.integers(1, 1000), per_store=st.integers(1, 10_000)),
+    upload=mappings({}, timeout=durations),
     log=st.just({"level": "warning", "format": "console"}),
 )
 
 
-@given(configuration=configurations)
+@given(configuration=configurations.flatmap(with_waves))
 def test_shown_settings_load_again(file: Path, configuration: dict[str, Any]) -> None:
     file.write_text(yaml.safe_dump(configuration, allow_unicode=True))
     settings = load(file, {})

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError
+from datetime import UTC, datetime, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
 from edgesync.config import (
     ApiSettings,
+    AuditSettings,
+    BreakerSettings,
     GlanceSettings,
     JournalSettings,
     LimitSettings,
     LogSettings,
     PollingSettings,
+    ProbeSettings,
     RetrySettings,
     Settings,
+    StallSettings,
+    UploadSettings,
     load,
     show,
 )
-from edgesync.domain.policy import Match, Policy
-from edgesync.domain.store import StoreId, StoreSettings
+from edgesync.config.policy_entry import MatchEntry, PolicyEntry
+from edgesync.config.schema import Section
+from edgesync.config.store_entry import CephEntry, StoreEntry
+from edgesync.domain.policy import Match, Policy, Repair
+from edgesync.domain.store import CephSettings, Overrun, StoreId, StoreSettings
+from edgesync.domain.window import Window, Windows
+from tests.builders import store_ids
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "edgesync.yaml"
 
@@ -30,10 +43,17 @@ cloud: overcloud
 clouds_file: /etc/openstack/clouds.yaml
 region: RegionOne
 hub: central
+edge_origin: false
 stores:
-  dcn0: {max_concurrent: 3}
+  dcn0:
+    ceph: {conf: /etc/ceph/dcn0.conf, user: edgesync, pool: glance, keyring: /etc/ceph/dcn0.keyring}
+    max_concurrent: 3
+    max_pool_fill: 0.9
+    windows: [mon-fri 22:00-06:00, sat-sun]
+    timezone: Europe/Madrid
+    overrun: stop
   dcn1: {}
-limits: {imports: 8, imports_per_store: 1}
+limits: {imports: 8, imports_per_store: 1, split_imports: off, max_pool_fill: 72.5%}
 policies:
   - name: golden
     match:
@@ -50,12 +70,22 @@ policies:
     stores: [dcn0, dcn1]
     allow_failure: false
     priority: -5
+    waves: [[dcn1]]
+    stop_after_failures: 3
+    prune: true
+    prune_limit: 2
+    repair: report
   - {name: rest, match: all, stores: all}
 journal: {url: "postgresql+asyncpg://edgesync:hunter2@db/edgesync"}
 api: {listen: "[::1]:9000"}
-glance: {timeout: 1m30s, page_size: 200}
+glance: {timeout: 1m30s, page_size: 200, staging: /srv/staging}
 polling: {active: 500ms, idle: 20, full_pass: 1h}
-retry: {first: 1m, ceiling: 1d, attempts: 3}
+probes: {every: 30s, deadline: 10s}
+breaker: {failures: 5, first: 1s, ceiling: 1m}
+stall: {after: 20m}
+audit: {every: 30m, grace: 1h, trash_delay: 14d, orphans: report, repair: report}
+retry: {first: 1m, ceiling: 1d, attempts: 3, per_store: 10}
+upload: {timeout: 10m}
 log: {level: debug, format: json}
 """
 
@@ -72,8 +102,26 @@ def test_every_key(tmp_path: Path) -> None:
         clouds_file=Path("/etc/openstack/clouds.yaml"),
         region="RegionOne",
         hub=StoreId("central"),
-        stores={StoreId("dcn0"): StoreSettings(max_concurrent=3), StoreId("dcn1"): StoreSettings(max_concurrent=1)},
-        limits=LimitSettings(imports=8, imports_per_store=1),
+        edge_origin=False,
+        stores={
+            StoreId("dcn0"): StoreSettings(
+                max_concurrent=3,
+                ceph=CephSettings(
+                    conf="/etc/ceph/dcn0.conf", user="edgesync", pool="glance", keyring="/etc/ceph/dcn0.keyring"
+                ),
+                max_pool_fill=0.9,
+                windows=Windows(
+                    windows=(
+                        Window(days=frozenset({0, 1, 2, 3, 4}), start=time(22), end=time(6)),
+                        Window(days=frozenset({5, 6})),
+                    ),
+                    zone=ZoneInfo("Europe/Madrid"),
+                ),
+                overrun=Overrun.STOP,
+            ),
+            StoreId("dcn1"): StoreSettings(max_concurrent=1, max_pool_fill=0.725),
+        },
+        limits=LimitSettings(imports=8, imports_per_store=1, split_imports=False, max_pool_fill=0.725),
         policies=(
             Policy(
                 name="golden",
@@ -92,6 +140,11 @@ def test_every_key(tmp_path: Path) -> None:
                 stores=frozenset({StoreId("dcn0"), StoreId("dcn1")}),
                 allow_failure=False,
                 priority=-5,
+                waves=(store_ids("dcn1"),),
+                stop_after_failures=3,
+                prune=True,
+                prune_limit=2,
+                repair=Repair.REPORT,
             ),
             Policy(name="rest", match=Match(), stores=None),
         ),
@@ -99,9 +152,16 @@ def test_every_key(tmp_path: Path) -> None:
             {"url": "postgresql+asyncpg://edgesync:hunter2@db/edgesync", "retention": "90d"}
         ),
         api=ApiSettings(listen="[::1]:9000"),
-        glance=GlanceSettings.model_validate({"timeout": 90, "page_size": 200}),
+        glance=GlanceSettings.model_validate({"timeout": 90, "page_size": 200, "staging": "/srv/staging"}),
         polling=PollingSettings.model_validate({"active": "500ms", "idle": 20, "full_pass": 3600}),
-        retry=RetrySettings.model_validate({"first": 60, "ceiling": 86400, "attempts": 3}),
+        probes=ProbeSettings.model_validate({"every": 30, "deadline": 10}),
+        breaker=BreakerSettings.model_validate({"failures": 5, "first": 1, "ceiling": 60}),
+        stall=StallSettings.model_validate({"after": 1200}),
+        audit=AuditSettings.model_validate(
+            {"every": 1800, "grace": 3600, "trash_delay": "14d", "orphans": "report", "repair": "report"}
+        ),
+        retry=RetrySettings.model_validate({"first": 60, "ceiling": 86400, "attempts": 3, "per_store": 10}),
+        upload=UploadSettings.model_validate({"timeout": 600}),
         log=LogSettings(level="debug", format="json"),
     )
 
@@ -112,6 +172,20 @@ def test_only_the_hub(tmp_path: Path) -> None:
     assert settings.journal.url == "sqlite+aiosqlite:////var/lib/edgesync/journal.db"
     assert (settings.glance.timeout, settings.polling.active, settings.polling.idle) == (30.0, 1.0, 30.0)
     assert (settings.polling.full_pass, settings.retry.first, settings.retry.ceiling) == (900.0, 30.0, 3600.0)
+    assert (settings.audit.grace, settings.audit.trash_delay, settings.breaker.ceiling) == (900.0, 604800.0, 300.0)
+    assert settings.audit.trashes
+    assert settings.audit.repair is Repair.FIX
+
+
+def test_a_store_that_the_file_does_not_name_has_the_limits(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, "hub: central\nlimits: {imports_per_store: 5, max_pool_fill: 50%}\n")
+    assert settings.store(StoreId("dcn7")) == StoreSettings(max_concurrent=5, max_pool_fill=0.5)
+    assert settings.store(StoreId("dcn7")).windows.open_at(datetime.now(UTC))
+
+
+def test_a_store_that_the_file_names_has_its_own(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, "hub: central\nstores: {dcn0: {max_pool_fill: 60%}}\n")
+    assert settings.store(StoreId("dcn0")) == StoreSettings(max_concurrent=2, max_pool_fill=0.6)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +212,8 @@ def test_the_example_names_every_setting_and_its_default() -> None:
     """With its comment signs taken away from the commented settings, the example is a complete configuration."""
     lines = EXAMPLE.read_text().splitlines()
     settings_begin = lines.index("cloud: overcloud")
-    start = {"clouds_file:", "region:", "glance:", "polling:", "retry:", "log:"}
+    sections = ("glance", "polling", "probes", "breaker", "stall", "audit", "retry", "upload", "log")
+    start = {f"{key}:" for key in ("clouds_file", "region", *sections)}
     uncommented: list[str] = []
     inside = False
     for line in lines[settings_begin:]:
@@ -146,18 +221,39 @@ def test_the_example_names_every_setting_and_its_default() -> None:
         uncommented.append(line.removeprefix("# ") if inside and line.startswith("# ") else line)
     written = yaml.safe_load("\n".join(uncommented))
     defaults = show(Settings(hub=StoreId("central")))
-    for section in ("limits", "journal", "api", "glance", "polling", "retry", "log"):
+    # The one setting in a section that has no default.
+    assert written["glance"].pop("staging") == "/var/lib/glance/staging"
+    for section in ("edge_origin", "limits", "journal", "api", *sections):
         assert written[section] == defaults[section]
     assert {"cloud", "clouds_file", "region", "hub", "stores", "policies"} | defaults.keys() == written.keys()
+
+
+@pytest.mark.parametrize("entry", [StoreEntry, CephEntry, PolicyEntry, MatchEntry])
+def test_the_example_names_every_key_of_an_entry(entry: type[Section]) -> None:
+    named = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), flags=re.MULTILINE))
+    assert entry.model_fields.keys() - named == set()
+
+
+def test_the_commented_examples_load(tmp_path: Path) -> None:
+    keys = ("ceph", "windows", "timezone", "overrun", "waves", "repair", "  conf", "  user", "  pool", "  keyring")
+    text = re.sub(rf"^(    )# ({'|'.join(keys)}): ?", r"\1\2: ", EXAMPLE.read_text(), flags=re.MULTILINE)
+    settings = load_text(tmp_path, text)
+    dcn0 = settings.store(StoreId("dcn0"))
+    assert dcn0.ceph == CephSettings(
+        conf="/etc/ceph/dcn0.conf", user="edgesync", keyring="/etc/ceph/dcn0.client.edgesync.keyring"
+    )
+    assert (str(dcn0.windows.zone), len(dcn0.windows.windows), dcn0.overrun) == ("Europe/Madrid", 2, Overrun.STOP)
+    assert settings.policies[0].waves == (store_ids("dcn0"), store_ids("dcn1", "dcn2"))
+    assert settings.policies[0].repair is Repair.REPORT
 
 
 def test_where(tmp_path: Path) -> None:
     settings = load_text(tmp_path, FULL)
     file = tmp_path / "edgesync.yaml"
     assert settings.where("hub") == f"{file}:4:1"
-    assert settings.where("stores", "dcn1") == f"{file}:7:3"
-    assert settings.where("policies", 0, "stores") == f"{file}:22:5"
-    assert settings.where("policies", 0, "stores", 1) == f"{file}:22:20"
+    assert settings.where("stores", "dcn1") == f"{file}:14:3"
+    assert settings.where("policies", 0, "stores") == f"{file}:29:5"
+    assert settings.where("policies", 0, "stores", 1) == f"{file}:29:20"
 
 
 def test_where_falls_back_to_what_contains_it(tmp_path: Path) -> None:
@@ -201,7 +297,29 @@ def test_shows_settings_in_the_order_of_the_documentation(tmp_path: Path) -> Non
     shown = load_text(tmp_path, FULL).to_yaml()
     assert shown.startswith(
         "cloud: overcloud\nclouds_file: /etc/openstack/clouds.yaml\nregion: RegionOne\nhub: central\n"
+        "edge_origin: false\nstores:\n"
     )
     assert "    min_size: 1536 MiB\n    max_size: 20 GB\n" in shown
     assert "polling:\n  active: 500ms\n  idle: 20s\n  full_pass: 1h\n" in shown
     assert "- name: rest\n  match: all\n  stores: all\n  allow_failure: true\n  priority: 0\n" in shown
+    assert "    max_pool_fill: 90%\n    windows:\n    - mon-fri 22:00-06:00\n    - sat-sun\n" in shown
+    assert "    timezone: Europe/Madrid\n    overrun: stop\n" in shown
+    assert "audit:\n  every: 30m\n  grace: 1h\n  trash_delay: 14d\n  orphans: report\n  repair: report\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("stores", "waves", "shown"),
+    [
+        ("all", "[[dcn1, dcn0], rest]", [["dcn0", "dcn1"], "rest"]),
+        # What is named in none is the last wave, said or not.
+        ("all", "[[dcn0]]", [["dcn0"], "rest"]),
+        ("[dcn0, dcn1, dcn2]", "[[dcn0], [dcn1]]", [["dcn0"], ["dcn1"], "rest"]),
+        # Nothing is left for it; the hub has its copy before the first wave.
+        ("[central, dcn0, dcn1]", "[[dcn0], [dcn1], rest]", [["dcn0"], ["dcn1"]]),
+    ],
+)
+def test_shows_what_the_rest_of_the_stores_wait_for(
+    tmp_path: Path, stores: str, waves: str, shown: list[object]
+) -> None:
+    policy = f"{{name: golden, match: all, stores: {stores}, waves: {waves}}}"
+    assert show(load_text(tmp_path, f"hub: central\npolicies: [{policy}]\n"))["policies"][0]["waves"] == shown

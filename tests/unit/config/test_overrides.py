@@ -9,6 +9,7 @@ import pytest
 
 from edgesync.config import DEFAULT_PATH, load
 from edgesync.config.overrides import RESERVED
+from edgesync.domain.policy import Repair
 from edgesync.errors import ConfigError
 
 URL = "postgresql+asyncpg://edgesync@db/edgesync"
@@ -33,10 +34,15 @@ def test_the_environment_beats_the_file(file: Path) -> None:
         "EDGESYNC_JOURNAL__URL": URL,
         "EDGESYNC_GLANCE__TIMEOUT": "45",
         "EDGESYNC_REGION": "12:30",
+        "EDGESYNC_EDGE_ORIGIN": "False",
+        "EDGESYNC_LIMITS__MAX_POOL_FILL": "50%",
+        "EDGESYNC_AUDIT__REPAIR": "report",
         "HOME": "/root",
     }
     settings = load(file, environ)
     assert (settings.limits.imports, settings.journal.url, settings.glance.timeout) == (9, URL, 45.0)
+    assert (settings.edge_origin, settings.limits.max_pool_fill) == (False, 0.5)
+    assert settings.audit.repair is Repair.REPORT
     # No YAML here: a variable is text.
     assert settings.region == "12:30"
     assert settings.where("limits", "imports") == "environment EDGESYNC_LIMITS__IMPORTS"
@@ -78,6 +84,8 @@ def test_wrong_values_name_the_variable(file: Path) -> None:
     environ = {
         "EDGESYNC_LIMITS__IMPORTS": "many",
         "EDGESYNC_API__LISTEN": "0.0.0.0:80",
+        "EDGESYNC_EDGE_ORIGIN": "sometimes",
+        "EDGESYNC_LIMITS__MAX_POOL_FILL": "1",
         "EDGESYNC_REGION": "a\nb",
         "EDGESYNC_RETRY__FIRST": "2h",
     }
@@ -85,7 +93,10 @@ def test_wrong_values_name_the_variable(file: Path) -> None:
         "environment EDGESYNC_API__LISTEN: api.listen: expected a loopback address like 127.0.0.1:9780, "
         'found "0.0.0.0:80": '
         "requests that change something aren't authenticated yet, so that nobody outside this host may send them",
+        'environment EDGESYNC_EDGE_ORIGIN: edge_origin: expected true or false, found "sometimes"',
         'environment EDGESYNC_LIMITS__IMPORTS: limits.imports: expected a whole number from 1 to 256, found "many"',
+        "environment EDGESYNC_LIMITS__MAX_POOL_FILL: limits.max_pool_fill: expected a share from 1% to 100%, "
+        'like 85% or 0.85, found "1"; write 1% or 100%',
         "environment EDGESYNC_REGION: region: contains a line break; write it again without",
         "environment EDGESYNC_RETRY__FIRST: retry: the ceiling, 1h, is shorter than the first delay, 2h; "
         "raise retry.ceiling or lower retry.first",
@@ -102,7 +113,7 @@ def test_unknown_variables_and_flags(file: Path) -> None:
     )
     assert all(line.startswith("environment EDGESYNC_") and line.endswith(only_in_file) for line in said[:3])
     assert said[3].startswith(
-        "option api.listne: unknown setting; did you mean api.listen? known here: api.listen, cloud,"
+        "option api.listne: unknown setting; did you mean api.listen? known here: api.listen, audit.every, audit.grace,"
     )
 
 

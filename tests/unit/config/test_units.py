@@ -1,4 +1,4 @@
-"""Sizes and durations."""
+"""Sizes, durations and shares."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesync.config.units import format_duration, format_size, parse_duration, parse_size
+from edgesync.config.units import format_duration, format_share, format_size, parse_duration, parse_share, parse_size
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,44 @@ def test_not_sizes(written: object) -> None:
 @given(st.integers(1, 2**63 - 1))
 def test_sizes_read_back(size: int) -> None:
     assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("written", "share"),
+    [("85%", 0.85), ("7 %", 0.07), ("72.5%", 0.725), (0.85, 0.85), ("0.85", 0.85), ("100%", 1), (1.0, 1), ("1%", 0.01)],
+)
+def test_shares(written: object, share: float) -> None:
+    assert parse_share(written) == share
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        (85, "; write 85%"),
+        ("85", "; write 85%"),
+        # All of it, or hardly anything?
+        (1, "; write 1% or 100%"),
+        ("85 %%", ""),
+        ("-5%", ""),
+    ],
+)
+def test_not_shares(written: object, remedy: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected a share from 1% to 100%, like 85% or 0.85, found ") as caught:
+        parse_share(written)
+    assert str(caught.value).partition(";")[2] == remedy.removeprefix(";")
+
+
+@pytest.mark.parametrize("written", ["", "%", "0%", "101%", 0, 0.0, 0.001, 1.01, 850, True, None, [], {}])
+def test_not_shares_at_all(written: object) -> None:
+    with pytest.raises(ValueError, match=r"^expected a share from 1% to 100%, like 85% or 0.85, found [^;]*$"):
+        parse_share(written)
+
+
+@given(st.floats(0.01, 1))
+def test_shares_read_back(share: float) -> None:
+    assert parse_share(format_share(share)) == share
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.85, "85%"), (0.07, "7%"), (1.0, "100%"), (0.725, "72.5%")])
+def test_shown_shares(share: float, shown: str) -> None:
+    assert format_share(share) == shown

@@ -10,7 +10,10 @@ import pytest
 from edgesync.config import load
 from edgesync.errors import ConfigError
 
-KEYS = "api, cloud, clouds_file, glance, hub, journal, limits, log, policies, polling, region, retry, stores"
+KEYS = (
+    "api, audit, breaker, cloud, clouds_file, edge_origin, glance, hub, journal, limits, log, policies, polling, "
+    "probes, region, retry, stall, stores, upload"
+)
 
 
 def read_cases() -> dict[str, tuple[str, list[str]]]:
