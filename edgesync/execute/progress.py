@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edgesync.domain.copy import Progress
+from edgesync.domain.copy import Progress, Stall
 from edgesync.domain.image import Image, ImageId, ImportTask
 from edgesync.domain.job import Attempt, AttemptId
 from edgesync.domain.store import StoreId
@@ -41,11 +41,17 @@ class _Message:
     stale: str
 
 
+def being_written(attempt: Attempt, image: Image) -> StoreId | None:
+    """The store whose turn it is: Glance writes them in the order of the request. None when each has had its turn."""
+    return next((store for store in attempt.stores if store not in image.stores | image.failed), None)
+
+
 class ProgressBoard:
-    """Bytes per image and store."""
+    """Bytes per image and store, and the imports that do not get on."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[ImageId, StoreId], Progress] = {}
+        self._stalls: dict[AttemptId, Stall] = {}
         self._tracks: dict[tuple[ImageId, StoreId], _Track] = {}
         self._messages: dict[AttemptId, _Message] = {}
 
@@ -53,11 +59,22 @@ class ProgressBoard:
     def entries(self) -> Mapping[tuple[ImageId, StoreId], Progress]:
         return self._entries
 
-    def update(self, attempt: Attempt, image: Image, task: ImportTask | None, now: datetime) -> None:
-        """Note what Glance says of the import: finished stores, and the bytes of the one being written."""
+    @property
+    def stalls(self) -> Mapping[AttemptId, Stall]:
+        """The open attempts that do not get on, and why."""
+        return self._stalls
+
+    def update(
+        self, attempt: Attempt, image: Image, task: ImportTask | None, now: datetime, *, measured: int | None = None
+    ) -> None:
+        """Note how far the import is: finished stores, and the bytes of the one being written.
+
+        `measured` is what the site itself tells of them, where somebody could ask; else Glance's message counts.
+        """
         total = image.size or 0
-        writing = next((store for store in attempt.stores if store not in image.stores | image.failed), None)
-        written = self._written(attempt, writing, task)
+        writing = being_written(attempt, image)
+        told = self._written(attempt, writing, task)
+        written = told if measured is None else measured
         for store in attempt.stores:
             done = total if store in image.stores else min(total, written) if store == writing else 0
             self._note(attempt, store, done=done, total=total, now=now)
@@ -74,8 +91,16 @@ class ProgressBoard:
         found = COPIED.search(message) if message != before.stale else None
         return int(found.group(1)) * MIB if found else 0
 
+    def stall(self, attempt: Attempt, stall: Stall) -> None:
+        self._stalls[attempt.id] = stall
+
+    def moves(self, attempt: Attempt) -> None:
+        """It gets on again."""
+        self._stalls.pop(attempt.id, None)
+
     def clear(self, attempt: Attempt) -> None:
         self._messages.pop(attempt.id, None)
+        self._stalls.pop(attempt.id, None)
         for store in attempt.stores:
             self._entries.pop((attempt.image, store), None)
             self._tracks.pop((attempt.image, store), None)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from edgesync.domain.action import SettleJob, Start
-from edgesync.domain.copy import Failure
+from edgesync.domain.copy import Failure, Stall
 from edgesync.domain.image import Image
 from edgesync.domain.job import (
     Attempt,
@@ -25,23 +25,20 @@ from edgesync.domain.job import (
     Job,
     JobId,
     JobState,
+    Origin,
     StoreResult,
     Verdict,
+    Work,
 )
 from edgesync.domain.ports import Clock, Journal
 from edgesync.domain.store import StoreId
+from edgesync.execute.wording import beginning, result_event, stall_event, what_is_done
 from edgesync.plan.retry import Backoff, remember
 from edgesync.plan.verdict import failed_everywhere
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-_EVENT_OF = {
-    CopyResult.COPIED: EventKind.COPY_DONE,
-    CopyResult.FAILED: EventKind.COPY_FAILED,
-    CopyResult.REVERTED: EventKind.COPY_REVERTED,
-}
 
 
 def new_id() -> str:
@@ -56,15 +53,18 @@ class Recorder:
     journal: Journal
     clock: Clock
     backoff: Backoff
-    # Told of every result, for the metrics.
+    # Told of every copy that ended, for the metrics.
     on_result: Callable[[StoreId, CopyResult, float], None]
     # Told when the journal changed, so that the next plan reads it again.
     on_change: Callable[[], None]
 
-    async def open(self, action: Start, image: Image) -> Attempt:
-        """Write down that an import is about to be asked for; ConflictError when one of the image is open."""
+    async def open(self, action: Start, image: Image | None) -> Attempt:
+        """Write down that something is about to be done; ConflictError when an attempt at the image is open.
+
+        `image` is None where Glance has none of that id: one to be imported, a leftover of one that is gone.
+        """
         now = self.clock.now()
-        job = None if action.job is not None else self._policy_job(action, image)
+        job = None if action.job is not None else self._own_job(action, image)
         attempt = Attempt(
             id=AttemptId(new_id()),
             job=action.job or (job.id if job else JobId("")),
@@ -72,15 +72,19 @@ class Recorder:
             stores=action.stores,
             allow_failure=action.allow_failure,
             started_at=now,
+            work=action.work,
         )
         await self._write(self.journal.start_attempt(attempt, job=job))
         return attempt
 
+    async def job(self, attempt: Attempt) -> Job:
+        """The job that leads."""
+        return await self.journal.job(attempt.job)
+
     async def started(self, attempt: Attempt) -> None:
         if attempt.task is not None:
             await self._write(self.journal.attach_task(attempt.id, attempt.task))
-        stores = ", ".join(attempt.stores)
-        await self._tell(attempt, EventKind.COPY_STARTED, f"Glance copies the image to {stores}")
+        await self._tell(attempt, EventKind.COPY_STARTED, beginning(attempt))
 
     async def followed(self, attempt: Attempt) -> None:
         """An import that a former daemon started is watched again."""
@@ -90,24 +94,46 @@ class Recorder:
         await self._tell(attempt, EventKind.COPY_FOLLOWED, f"following the import to {stores} that was running already")
 
     async def never_sent(self, attempt: Attempt, why: str) -> None:
+        """Nothing was done, and nothing has failed: the job goes on waiting, the next plan looks again."""
         await self._write(self.journal.drop_attempt(attempt.id))
-        log.info("import not sent", image=attempt.image, stores=attempt.stores, why=why)
+        log.info(f"{what_is_done(attempt)} not begun", image=attempt.image, stores=attempt.stores, why=why)
 
     async def overtaken(self, attempt: Attempt, refusal: str) -> None:
         """Glance refused because somebody else was faster: no failure, the next plan looks again."""
         await self._write(self.journal.drop_attempt(attempt.id))
         await self._tell(attempt, EventKind.RIVAL_IMPORT, f"somebody else's import came first; waiting ({refusal})")
 
-    async def finished(self, attempt: Attempt, verdict: Verdict, *, remedy: str = "", hopeless: bool = False) -> None:
-        """Record the outcome, remember what failed, and tell."""
-        lost = [entry for entry in verdict.results if entry.result is not CopyResult.COPIED]
-        failures = await self._failures(attempt, lost, remedy, hopeless=hopeless) if lost else []
-        await self._end(attempt, verdict, failures)
+    async def stalled(self, attempt: Attempt, stall: Stall) -> None:
+        """The import has not got on for too long."""
+        await self._write(self.journal.add_events([stall_event(attempt, stall, self.clock.now())]))
+        log.error(
+            "import stalled", image=attempt.image, store=stall.store, cause=stall.cause, why=stall.why, next=stall.next
+        )
+
+    async def finished(
+        self,
+        attempt: Attempt,
+        verdict: Verdict,
+        *,
+        remedy: str = "",
+        hopeless: bool = False,
+        remembered: bool = True,
+        follow_up: Job | None = None,
+    ) -> None:
+        """Record the outcome and tell; remember what failed to be brought, unless its image is gone."""
+        lost = [entry for entry in verdict.results if entry.result.bad]
+        wanted = remembered and attempt.work.brings and bool(lost)
+        failures = await self._failures(attempt, lost, remedy, hopeless=hopeless) if wanted else []
+        await self._end(attempt, verdict, failures, follow_up)
 
     async def image_gone(self, attempt: Attempt) -> None:
-        """The image was deleted in mid-copy: nothing to retry."""
-        reason = "the image was deleted while it was copied"
-        await self._end(attempt, failed_everywhere(attempt.stores, reason), [])
+        """The image was deleted in the middle of it: nothing to retry."""
+        reason = f"the image was deleted in the middle of its {what_is_done(attempt)}"
+        stores = frozenset(attempt.stores)
+        if attempt.work is Work.IMPORT:
+            # What an import has not reached yet was to be copied from it.
+            stores |= (await self.job(attempt)).pending
+        await self._end(attempt, failed_everywhere(sorted(stores), reason), [])
         await self._tell(attempt, EventKind.IMAGE_GONE, reason)
 
     async def settle(self, action: SettleJob) -> None:
@@ -116,18 +142,21 @@ class Recorder:
         verdict = Verdict(results=tuple(results), message=action.reason)
         await self._write(self.journal.settle(action.job, verdict, at=self.clock.now()))
 
-    async def _end(self, attempt: Attempt, verdict: Verdict, failures: list[Failure]) -> None:
+    async def _end(
+        self, attempt: Attempt, verdict: Verdict, failures: list[Failure], follow_up: Job | None = None
+    ) -> None:
         now = self.clock.now()
-        seconds = (now - attempt.started_at).total_seconds()
-        events = [self._event(attempt, entry, seconds) for entry in verdict.results]
-        ended = self.journal.finish_attempt(attempt.id, verdict, failures, events=events, at=now)
+        events = [result_event(attempt, entry, now) for entry in verdict.results]
+        ended = self.journal.finish_attempt(attempt.id, verdict, failures, events=events, follow_up=follow_up, at=now)
         if not await self._write(ended):
             return
+        seconds = (now - attempt.started_at).total_seconds()
         for entry in verdict.results:
-            self.on_result(entry.store, entry.result, seconds)
-            level = log.info if entry.result is CopyResult.COPIED else log.error
+            if attempt.work.brings:
+                self.on_result(entry.store, entry.result, seconds)
+            level = log.error if entry.result.bad else log.info
             level(
-                f"copy {entry.result}",
+                f"{what_is_done(attempt)}: {entry.result}",
                 image=attempt.image,
                 store=entry.store,
                 job=attempt.job,
@@ -154,11 +183,27 @@ class Recorder:
             for entry in lost
         ]
 
-    def _policy_job(self, action: Start, image: Image) -> Job:
+    def copy_again(self, image: Image, store: StoreId) -> Job:
+        """The job that makes a broken copy anew, once it has been taken away."""
+        return Job(
+            id=JobId(new_id()),
+            image=image.id,
+            image_name=image.name,
+            origin=Origin.REPAIR,
+            requested_by="repair",
+            allow_failure=True,
+            priority=0,
+            state=JobState.QUEUED,
+            stores=(StoreResult(store=store),),
+            created_at=self.clock.now(),
+        )
+
+    def _own_job(self, action: Start, image: Image | None) -> Job:
+        """The job of a start that no person asked for: a policy's or a repair's."""
         return Job(
             id=JobId(new_id()),
             image=action.image,
-            image_name=image.name,
+            image_name=image.name if image is not None else "",
             origin=action.origin,
             requested_by=action.requested_by,
             allow_failure=action.allow_failure,
@@ -166,17 +211,7 @@ class Recorder:
             state=JobState.QUEUED,
             stores=tuple(StoreResult(store=store) for store in action.stores),
             created_at=self.clock.now(),
-        )
-
-    def _event(self, attempt: Attempt, entry: StoreResult, seconds: float) -> Event:
-        message = f"copied in {seconds:.1f} s" if entry.result is CopyResult.COPIED else entry.reason
-        return Event(
-            at=self.clock.now(),
-            kind=_EVENT_OF[entry.result],
-            message=message,
-            image=attempt.image,
-            store=entry.store,
-            job=attempt.job,
+            work=action.work,
         )
 
     async def _tell(self, attempt: Attempt, kind: EventKind, message: str) -> None:

@@ -3,75 +3,132 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt, AttemptId
+from edgesync.domain.job import Attempt, AttemptId, Work
 from edgesync.domain.ports import Clock
 from edgesync.errors import EdgesyncError, TransientError
-from edgesync.execute.copy_image import CopyImageEngine
+from edgesync.execute.wording import what_is_done
 
 log = structlog.get_logger(__name__)
 
 # An attempt whose task broke off stays open in the journal; it is taken up again after so many seconds, where time
 # alone won't mend it twice as many each time, up to the longest.
 REST, LONGEST_REST = 30.0, 120.0
+# Seconds for the tasks to end when the daemon stops. What has not ended by then is taken up by the next daemon.
+FAREWELL = 10.0
+
+
+class Engine(Protocol):
+    """Does one kind of work. Both methods return when the outcome is recorded, or the attempt dropped."""
+
+    async def begin(self, attempt: Attempt) -> None:
+        """Do what the journal has just opened an attempt for."""
+        ...
+
+    async def follow(self, attempt: Attempt) -> None:
+        """Take up an attempt that somebody else left behind, at whatever point that was."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandedOver:
+    """What goes on, or waits, after this daemon: the next one takes it up."""
+
+    # Imports that Glance goes on with by itself.
+    imports: int = 0
+    # Removals and repairs that stand still until then.
+    others: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """For people; empty when nothing is left."""
+        parts = []
+        if self.imports:
+            goes = "import goes" if self.imports == 1 else "imports go"
+            parts.append(f"{self.imports} {goes} on in Glance, to be followed at the next start")
+        if self.others:
+            rests = "removal or repair is" if self.others == 1 else "removals or repairs are"
+            parts.append(f"{self.others} {rests} taken up again at the next start")
+        return "; ".join(parts)
 
 
 class Runner:
     """The tasks of this process. The journal, not this, says what is open."""
 
-    def __init__(self, engine: CopyImageEngine, clock: Clock, *, on_end: Callable[[], None]) -> None:
-        self._engine = engine
+    def __init__(self, engines: Mapping[Work, Engine], clock: Clock, *, on_end: Callable[[], None]) -> None:
+        self._engines = engines
         self._clock = clock
         self._on_end = on_end
         self._tasks: dict[AttemptId, asyncio.Task[None]] = {}
-        self._images: dict[AttemptId, ImageId] = {}
+        # Those being worked on, by a task or by whoever holds them.
+        self._attempts: dict[AttemptId, Attempt] = {}
         # How often the task of an open attempt has broken off.
         self._breaks: dict[AttemptId, int] = {}
 
     @property
     def followed(self) -> frozenset[AttemptId]:
-        return frozenset(self._tasks)
+        return frozenset(self._attempts)
 
     @property
     def images(self) -> frozenset[ImageId]:
-        return frozenset(self._images.values())
+        return frozenset(attempt.image for attempt in self._attempts.values())
 
-    def copy(self, attempt: Attempt) -> None:
-        self._start(attempt, self._engine.copy)
+    def begin(self, attempt: Attempt) -> None:
+        self._start(attempt, self._engines[attempt.work].begin)
 
     def follow(self, attempt: Attempt) -> None:
-        self._start(attempt, self._engine.follow)
+        self._start(attempt, self._engines[attempt.work].follow)
 
-    async def stop(self) -> int:
-        """Stop watching; what Glance copies goes on there. Returns how many imports are left running."""
+    @contextmanager
+    def holding(self, attempt: Attempt) -> Iterator[None]:
+        """Count an attempt as followed while somebody else works on it: a file that is being received for it."""
+        self._attempts[attempt.id] = attempt
+        try:
+            yield
+        finally:
+            self._attempts.pop(attempt.id, None)
+            self._on_end()
+
+    async def stop(self) -> HandedOver:
+        """Stop watching, within a bound; what Glance copies goes on there. Says what is left."""
+        left = [self._attempts[attempt] for attempt in self._tasks]
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return len(tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=FAREWELL)
+            for task in late:
+                log.warning("does not stop; left to the next daemon", task=task.get_name(), waited=FAREWELL)
+        imports = sum(attempt.work.brings for attempt in left)
+        return HandedOver(imports=imports, others=len(left) - imports)
 
     def _start(self, attempt: Attempt, run: Callable[[Attempt], Awaitable[None]]) -> None:
-        self._images[attempt.id] = attempt.image
-        task = asyncio.create_task(self._guarded(attempt, run), name=f"copy {attempt.image}")
+        self._attempts[attempt.id] = attempt
+        name = f"{what_is_done(attempt)} {attempt.image}"
+        task = asyncio.create_task(self._guarded(attempt, run), name=name)
         self._tasks[attempt.id] = task
         task.add_done_callback(lambda _: self._forget(attempt.id))
 
     async def _guarded(self, attempt: Attempt, run: Callable[[Attempt], Awaitable[None]]) -> None:
+        what = what_is_done(attempt)
         with structlog.contextvars.bound_contextvars(job=attempt.job, image=attempt.image):
             try:
                 await run(attempt)
             except EdgesyncError as error:
                 rest = REST if isinstance(error, TransientError) else self._rest(attempt.id)
-                log.warning("copy interrupted", why=error.message, remedy=error.remedy, again_in=rest)
+                log.warning(f"{what} interrupted", why=error.message, remedy=error.remedy, again_in=rest)
                 await self._clock.sleep(rest)
             except Exception:
                 # One bad image must not stop the others; its attempt stays open and is taken up again.
                 rest = self._rest(attempt.id)
-                log.exception("copy broke off", again_in=rest)
+                log.exception(f"{what} broke off", again_in=rest)
                 await self._clock.sleep(rest)
             else:
                 self._breaks.pop(attempt.id, None)
@@ -82,5 +139,5 @@ class Runner:
 
     def _forget(self, attempt: AttemptId) -> None:
         self._tasks.pop(attempt, None)
-        self._images.pop(attempt, None)
+        self._attempts.pop(attempt, None)
         self._on_end()

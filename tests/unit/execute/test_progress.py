@@ -53,6 +53,14 @@ def test_a_failed_store_is_passed_over() -> None:
     assert (done(board, "dcn0"), done(board, "dcn1")) == (0, 64 * MIB)
 
 
+def test_what_the_site_tells_counts_more_than_the_message() -> None:
+    board, one = ProgressBoard(), attempt(image(), "dcn0", "dcn1")
+    board.update(one, image(), task("Copied 64 MiB"), at(0), measured=100 * MIB)
+    assert (done(board, "dcn0"), done(board, "dcn1")) == (100 * MIB, 0)
+    board.update(one, image(stores=("central", "dcn0")), task("Copied 64 MiB"), at(1), measured=0)
+    assert (done(board, "dcn0"), done(board, "dcn1")) == (1024 * MIB, 0)
+
+
 def test_more_than_the_whole_is_never_shown() -> None:
     board, one = ProgressBoard(), attempt(image(size=MIB), "dcn0")
     board.update(one, image(size=MIB), task("Copied 16 MiB"), at(0))

@@ -1,0 +1,73 @@
+"""Looks at one running import until it is over, shows how far it is, and notices when it does not get on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from edgesync.domain.image import Image, ImportTask
+from edgesync.domain.job import Attempt
+from edgesync.errors import TransientError
+from edgesync.execute.gauge import Gauge
+from edgesync.execute.progress import being_written
+from edgesync.execute.stalls import StallWatch
+from edgesync.execute.workbench import Workbench
+
+log = structlog.get_logger(__name__)
+
+# The longest pause between two looks at a running import while Glance does not answer, in seconds.
+LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """The last look at an import."""
+
+    image: Image
+    task: ImportTask | None
+    # Why nobody waits for its end any more; empty: Glance has ended it.
+    cut: str = ""
+
+
+class ImportWatch:
+    """How imports are watched: `poll` seconds between two looks, stalled after `stall_after` without any sign."""
+
+    def __init__(self, bench: Workbench, *, poll: float, stall_after: float) -> None:
+        self._bench = bench
+        self._poll = poll
+        self._stall_after = stall_after
+
+    async def until_over(self, attempt: Attempt) -> Ending:
+        """Return when the import's lock is gone or has expired; NotFoundError when the image is gone."""
+        bench = self._bench
+        gauge = Gauge(bench, attempt)
+        stalls = StallWatch(bench, attempt, patience=self._stall_after)
+        pause = self._poll
+        while True:
+            try:
+                image = await bench.look(attempt.image)
+                tasks = await bench.glance.tasks(attempt.image)
+            except TransientError as trouble:
+                pause = min(2 * pause, LONGEST_PAUSE)
+                log.warning("cannot see the import", image=attempt.image, trouble=trouble.message, next_look=pause)
+                await stalls.blind(trouble.message)
+                await bench.clock.sleep(pause)
+                continue
+            task = next((task for task in tasks if task.id == attempt.task), None)
+            if attempt.task is None or image.lock != attempt.task:
+                return Ending(image=image, task=task)
+            holder = bench.locks.holder(image, tasks, bench.clock.now())
+            if holder is not None and bench.locks.expired(holder, bench.clock.now()):
+                return Ending(image=image, task=task, cut=_expired(holder.updated_at))
+            writing = being_written(attempt, image)
+            reading = await gauge.read(writing)
+            bench.board.update(attempt, image, task, bench.clock.now(), measured=reading.written)
+            await stalls.consider(image, holder, writing, reading)
+            pause = self._poll
+            await bench.clock.sleep(pause)
+
+
+def _expired(last: datetime) -> str:
+    return f"its glance-api has given no sign since {last:%Y-%m-%d %H:%M} UTC, and its lock has expired"

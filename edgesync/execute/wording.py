@@ -1,0 +1,80 @@
+"""What the history says of attempts: which event each result is, and its sentence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from edgesync.domain.copy import Stall
+from edgesync.domain.job import Attempt, CopyResult, Event, EventKind, StoreResult, Work
+from edgesync.errors import EdgesyncError
+
+_COPIES = {
+    CopyResult.COPIED: EventKind.COPY_DONE,
+    CopyResult.FAILED: EventKind.COPY_FAILED,
+    CopyResult.REVERTED: EventKind.COPY_REVERTED,
+    CopyResult.INTERRUPTED: EventKind.COPY_INTERRUPTED,
+}
+_REPAIRS = {CopyResult.REPAIRED: EventKind.COPY_REPAIRED, CopyResult.FAILED: EventKind.REPAIR_FAILED}
+_EVENT_OF = {
+    Work.COPY: _COPIES,
+    Work.IMPORT: _COPIES,
+    Work.REMOVE: {CopyResult.REMOVED: EventKind.COPY_REMOVED, CopyResult.FAILED: EventKind.REMOVAL_FAILED},
+    Work.TRASH: {**_REPAIRS, CopyResult.REPAIRED: EventKind.ORPHAN_TRASHED},
+    Work.PROTECT: _REPAIRS,
+    Work.UNLIST: _REPAIRS,
+}
+# The reason of a repair that found its copy in order, or gone.
+NOTHING_TO_MEND = "nothing to mend any more"
+# Names in a sentence before it only counts.
+NAMED = 5
+
+
+def result_event(attempt: Attempt, entry: StoreResult, at: datetime) -> Event:
+    """The line of history for the result in one store."""
+    kind = _EVENT_OF[attempt.work][entry.result]
+    if kind is EventKind.ORPHAN_TRASHED and entry.reason.startswith(NOTHING_TO_MEND):
+        kind = EventKind.COPY_REPAIRED
+    message = entry.reason
+    if entry.result is CopyResult.COPIED:
+        message = f"copied in {(at - attempt.started_at).total_seconds():.1f} s"
+    return Event(at=at, kind=kind, message=message, image=attempt.image, store=entry.store, job=attempt.job)
+
+
+def stall_event(attempt: Attempt, stall: Stall, at: datetime) -> Event:
+    return Event(
+        at=at,
+        kind=EventKind.COPY_STALLED,
+        message=f"{stall.why}; {stall.next}",
+        image=attempt.image,
+        store=stall.store,
+        job=attempt.job,
+    )
+
+
+def beginning(attempt: Attempt) -> str:
+    stores = ", ".join(attempt.stores)
+    verb = "imports the image's data into" if attempt.work is Work.IMPORT else "copies the image to"
+    return f"Glance {verb} {stores}"
+
+
+def what_is_done(attempt: Attempt) -> str:
+    """The attempt in a few words, for the log."""
+    return {
+        Work.COPY: "copy",
+        Work.IMPORT: "import",
+        Work.REMOVE: "removal",
+        Work.TRASH: "removal of an orphan",
+        Work.PROTECT: "repair of a snapshot",
+        Work.UNLIST: "repair of a broken copy",
+    }[attempt.work]
+
+
+def told(error: EdgesyncError) -> str:
+    """A refusal with its remedy, as the reason of a result."""
+    return f"{error.message} {error.remedy}".strip()
+
+
+def some(names: tuple[str, ...]) -> str:
+    """A list that may be long, in one sentence."""
+    few = ", ".join(names[:NAMED])
+    return few if len(names) <= NAMED else f"{few} and {len(names) - NAMED} more"

@@ -1,0 +1,152 @@
+"""Attempts run as tasks, each with the engine for its work."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from edgesync.domain.job import Attempt, Work
+from edgesync.errors import PermanentError, TransientError
+from edgesync.execute import runner as runner_module
+from edgesync.execute.runner import HandedOver, Runner
+from tests.builders import NOW, image
+from tests.unit.execute.doubles import HandClock, work_on
+
+
+class Notebook:
+    """An engine that notes what it is asked for, and waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Work]] = []
+        self.go_on = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def begin(self, attempt: Attempt) -> None:
+        await self._note("begin", attempt)
+
+    async def follow(self, attempt: Attempt) -> None:
+        await self._note("follow", attempt)
+
+    async def _note(self, how: str, attempt: Attempt) -> None:
+        self.asked.append((how, attempt.work))
+        if self.error is not None:
+            raise self.error
+        await self.go_on.wait()
+
+
+class Stubborn(Notebook):
+    """Does not stop when it is told to."""
+
+    async def _note(self, how: str, attempt: Attempt) -> None:
+        self.asked.append((how, attempt.work))
+        while not self.go_on.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.go_on.wait()
+
+
+def running(engine: Notebook, clock: HandClock | None = None) -> tuple[Runner, list[None]]:
+    ends: list[None] = []
+    return Runner(dict.fromkeys(Work, engine), clock or HandClock(), on_end=lambda: ends.append(None)), ends
+
+
+def each(number: int, work: Work = Work.COPY) -> Attempt:
+    return work_on(image(str(number)), work, "dcn0", id=f"attempt-{number}")
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_each_attempt_goes_to_the_engine_of_its_work() -> None:
+    engines = {work: Notebook() for work in Work}
+    runner = Runner(engines, HandClock(), on_end=lambda: None)
+    for number, work in enumerate(Work):
+        (runner.begin if number % 2 else runner.follow)(each(number, work))
+    await settle()
+    assert all(engine.asked[0][1] is work for work, engine in engines.items())
+    await runner.stop()
+
+
+async def test_what_runs_counts_as_followed_until_it_ends() -> None:
+    engine = Notebook()
+    runner, ends = running(engine)
+    one = each(1)
+    runner.begin(one)
+    await settle()
+    assert runner.followed == {one.id}
+    assert runner.images == {one.image}
+    engine.go_on.set()
+    await settle()
+    assert (runner.followed, runner.images, ends) == (frozenset(), frozenset(), [None])
+
+
+async def test_a_file_that_is_being_received_counts_as_followed() -> None:
+    runner, ends = running(Notebook())
+    one = each(1, Work.IMPORT)
+    with runner.holding(one):
+        assert runner.followed == {one.id}
+        assert runner.images == {one.image}
+    assert (runner.followed, ends) == (frozenset(), [None])
+
+
+async def test_what_was_held_can_be_followed_without_a_gap() -> None:
+    runner, _ = running(Notebook())
+    one = each(1, Work.IMPORT)
+    with runner.holding(one):
+        pass
+    runner.follow(one)
+    assert runner.followed == {one.id}
+    await runner.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "rests"),
+    [(TransientError("busy"), [30, 30, 30, 30]), (PermanentError("no"), [30, 60, 120, 120]), (ValueError("bug"), [30])],
+)
+async def test_an_attempt_that_broke_off_rests_before_it_is_taken_up_again(error: Exception, rests: list[int]) -> None:
+    engine, clock = Notebook(), HandClock()
+    engine.error = error
+    runner, _ = running(engine, clock)
+    waited = []
+    for _ in rests:
+        before = clock.now()
+        runner.follow(each(1))
+        await settle()
+        waited.append((clock.now() - before).total_seconds())
+    assert waited == rests
+    assert clock.now() > NOW
+
+
+async def test_stopping_says_what_is_left_by_kind() -> None:
+    runner, _ = running(Notebook())
+    for number, work in enumerate((Work.COPY, Work.COPY, Work.IMPORT, Work.REMOVE)):
+        runner.begin(each(number, work))
+    await settle()
+    left = await runner.stop()
+    assert left == HandedOver(imports=3, others=1)
+    assert left.sentence == (
+        "3 imports go on in Glance, to be followed at the next start; "
+        "1 removal or repair is taken up again at the next start"
+    )
+    await settle()
+    assert runner.followed == frozenset()
+
+
+async def test_nothing_left_is_nothing_to_say() -> None:
+    runner, _ = running(Notebook())
+    assert (await runner.stop()).sentence == ""
+
+
+async def test_a_task_that_does_not_stop_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "FAREWELL", 0.01)
+    engine = Stubborn()
+    runner, _ = running(engine)
+    runner.begin(each(1))
+    await settle()
+    assert await runner.stop() == HandedOver(imports=1)
+    engine.go_on.set()
+    await settle()
+    assert runner.followed == frozenset()
