@@ -22,7 +22,7 @@ from edgesync.domain.image import Image, ImageId, ImportTask
 from edgesync.domain.site import Defect, Finding, RbdImage
 from edgesync.domain.store import StoreId
 
-IMAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+IMAGE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # In these an image is on its way out.
 LEAVING = frozenset({"pending_delete", "deleted"})
 
@@ -43,10 +43,16 @@ class Look:
     ours: bool = False
     # This store is the hub.
     hub: bool = False
-    # Other stores of the image whose copy is broken, or can't be looked at.
+    # Other stores of the image whose copy is broken, too, and those that don't answer.
     doubtful: frozenset[StoreId] = frozenset()
+    silent: frozenset[StoreId] = frozenset()
     # Why what was seen may be a mistake of the settings and not the site's state; empty: it isn't.
     doubt: str = ""
+
+    @property
+    def others(self) -> frozenset[StoreId]:
+        """Other stores whose copy isn't known to be broken."""
+        return self.image.stores - {self.store} - self.doubtful if self.image else frozenset()
 
     @property
     def listed(self) -> bool:
@@ -150,8 +156,8 @@ def _lasting(look: Look, defect: Defect) -> list[str]:
         return found
     if look.hub and look.rbd is not None:
         found.append("it is at the hub, where edgesync deletes no copy")
-    if look.image is not None and not look.image.stores - {look.store} - look.doubtful:
-        found.append("no other store is known to have a good copy")
+    if not look.others:
+        found.append("no other store has a good copy")
     return found
 
 
@@ -167,6 +173,8 @@ def _passing(look: Look, defect: Defect, grace: timedelta, now: datetime) -> lis
         found.append(f"the image is {look.image.status}, not active")
     if _watched(look):
         found.append("somebody has the RBD image open")
+    if defect.broken and not look.others - look.silent:
+        found.append(f"{', '.join(sorted(look.others))} with another copy does not answer")
     if defect is Defect.ORPHAN and _young(look, grace, now):
         found.append(f"it is younger than {_duration(grace)}")
     return found

@@ -93,22 +93,21 @@ def admits(breaker: Breaker, now: datetime, running: int) -> bool:
 def explain(breaker: Breaker) -> str:
     """One clause for people, after the name of the store. Times are in UTC."""
     since = _time(breaker.since, breaker.retry_at) if breaker.since else "an unknown time"
+    cause = breaker.cause.rstrip(".")
     match breaker.state:
-        case BreakerState.CLOSED if breaker.cause and breaker.failures:
-            return f"answers, but its last {_copies(breaker.failures)} failed ({breaker.cause})"
-        case BreakerState.CLOSED if breaker.cause:
-            return f"takes copies, but its Ceph can't be asked ({breaker.cause})"
+        case BreakerState.CLOSED if cause and breaker.failures:
+            return f"answers, but its last {_copies(breaker.failures)} failed ({cause})"
+        case BreakerState.CLOSED if cause:
+            return f"takes copies, but its Ceph can't be asked ({cause})"
         case BreakerState.CLOSED:
             return "answers"
         case BreakerState.HALF_OPEN:
-            return f"answers again since {since}; one copy at a time until that is sure (it was down: {breaker.cause})"
+            return f"answers again since {since}; one copy at a time until that is sure (it was down: {cause})"
         case BreakerState.OPEN:
             again = f"; next try {breaker.retry_at:%H:%M:%S}" if breaker.retry_at else ""
             if breaker.probed:
-                return f"does not answer since {since} ({breaker.cause}){again}"
-            return (
-                f"gets no copies since {since} ({_copies(breaker.failures)} failed, the last: {breaker.cause}){again}"
-            )
+                return f"does not answer since {since} ({cause}){again}"
+            return f"gets no copies since {since} ({_copies(breaker.failures)} failed, the last: {cause}){again}"
 
 
 def _after_good(breaker: Breaker, now: datetime) -> Breaker:

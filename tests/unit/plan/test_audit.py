@@ -182,7 +182,7 @@ def test_a_human_is_not_told_to_wait_for_what_does_not_end() -> None:
 
 
 def test_names_that_are_no_image_ids_are_nobodys_business() -> None:
-    for name in ("golden-base", f"{ID}_disk", f"volume-{ID}", str(ID).upper(), "", ID[:-1]):
+    for name in ("golden-base", f"{ID}_disk", f"volume-{ID}", "", ID[:-1]):
         assert not is_image_id(name)
         assert nothing(replace(look(None, replace(at_ceph(), name=name), ours=True), name=ImageId(name)))
     assert names_of_images({"golden-base", ID}) == {ID}
