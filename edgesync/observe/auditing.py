@@ -96,6 +96,7 @@ class Auditor:
         self._doubts = Doubts()
         self._left: list[ImageId] = []
         self._turning = asyncio.Lock()
+        self._turned = False
         self._alarm = Alarm(clock)
         # The newest look at each image that is being looked at.
         self._looking: dict[ImageId, object] = {}
@@ -120,20 +121,35 @@ class Auditor:
         """Something changed for the whole store: make the next pass now."""
         self._alarm.ring()
 
+    async def first(self) -> None:
+        """Return when there has been a pass, complete or not."""
+        if not self._turned:
+            await self.turn()
+
     async def turn(self) -> None:
-        """One pass: full when that is due, else quick. Trouble is logged, and the next turn tries again."""
+        """One pass, or the rest of the one under way: full when that is due, else quick.
+
+        Trouble is logged, and the next turn tries again.
+        """
+        under_way = self._turning.locked()
         async with self._turning:
-            now = self._clock.now()
-            full = self.audited_at is None or now - self.audited_at >= timedelta(seconds=self.rules.every)
+            if under_way:
+                return
             try:
-                met = await self._pass(full=full)
+                await self._turn()
             except EdgesyncError as error:
                 self._say(error)
-                return
-            if met.trouble is not None or full:
-                self._say(met.trouble)
-            if full and not met.over:
-                self.audited_at = self._clock.now()
+            finally:
+                self._turned = True
+
+    async def _turn(self) -> None:
+        now = self._clock.now()
+        full = self.audited_at is None or now - self.audited_at >= timedelta(seconds=self.rules.every)
+        met = await self._pass(full=full)
+        if met.trouble is not None or full:
+            self._say(met.trouble)
+        if full and not met.over:
+            self.audited_at = self._clock.now()
 
     async def examine(self, image: ImageId) -> Finding | None:
         """Look at one copy afresh, and remember what was found. Raises what Glance, Ceph or the journal raise."""
@@ -244,7 +260,7 @@ class Auditor:
         self._view = None
         if before is None or before.defect is not finding.defect:
             kind = EventKind.ORPHAN_FOUND if finding.defect is Defect.ORPHAN else EventKind.COPY_BROKEN
-            self._tell(kind, f"{self.store}: {finding.detail}; {outlook(finding)}", image)
+            self._tell(kind, f"{finding.detail}; {outlook(finding)}", image)
 
     def _say(self, trouble: EdgesyncError | None) -> None:
         """Log what keeps audits from being complete, once."""

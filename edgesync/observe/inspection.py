@@ -110,7 +110,7 @@ class Inspector:
                 continue
             except EdgesyncError as error:
                 return f"edgesync can't compare it with the copy at {other} ({error.message.rstrip('.')})"
-            if theirs is not None and (theirs.created_at, theirs.size) == (orphan.rbd.created_at, orphan.rbd.size):
+            if theirs is not None and replace(theirs, watchers=0) == replace(orphan.rbd, watchers=0):
                 return f"it may be the copy of {other} itself: do both stores' settings lead to one pool"
         return ""
 

@@ -74,6 +74,11 @@ class Prober:
             else:
                 await self.probe()
 
+    async def first(self) -> None:
+        """Return when there has been a probe."""
+        if self._last is None:
+            await self.probe()
+
     async def probe(self) -> EdgesyncError | None:
         """Probe now, or wait for the probe that is under way; what was wrong. Ends within the deadline."""
         if self._running is None:

@@ -70,13 +70,12 @@ class Sites:
 
         With `audit`, also when those that answer have been audited, given that `see` has told of the images.
         """
-        for post in self._posts.values():
-            self._start(post)
-        await asyncio.gather(*(post.prober.probe() for post in self._posts.values() if post.prober.cluster))
+        watched = {store: self._posts[store] for store in self._inspector.clusters}
+        for post in watched.values():
+            self._watch(post)
+        await asyncio.gather(*(post.prober.first() for post in watched.values()))
         if audit and self._images is not None:
-            await asyncio.gather(
-                *(post.auditor.turn() for store, post in self._posts.items() if post.tasks and self._awake(store))
-            )
+            await asyncio.gather(*(post.auditor.first() for store, post in watched.items() if self._awake(store)))
 
     async def configure(self, clusters: Mapping[StoreId, Cluster], *, probes: ProbeRules, audit: AuditRules) -> None:
         """Go on by other rules, and with other clusters where they are other objects; what was found stays."""
@@ -99,7 +98,7 @@ class Sites:
             if store not in clusters:
                 post.auditor.forget()
             elif running:
-                self._start(post)
+                self._watch(post)
 
     async def close(self) -> None:
         """Stop all tasks."""
@@ -112,7 +111,7 @@ class Sites:
         self._inspector.hub = topology.hub
         for post in self._posts.values():
             post.auditor.images = images
-            if news:
+            if news and post.tasks:
                 post.auditor.nudge()
 
     def sites(self, stores: Iterable[StoreId]) -> Mapping[StoreId, Site]:
@@ -198,31 +197,39 @@ class Sites:
         return post is None or post.prober.breaker.state is not BreakerState.OPEN
 
     def _tell(self, kind: EventKind, message: str, store: StoreId, image: ImageId | None = None) -> None:
+        event = Event(at=self._clock.now(), kind=kind, message=message, store=store, image=image)
+        about = {"store": store} if image is None else {"store": store, "image": image}
         if kind is EventKind.STORE_BACK:
-            log.info(message, store=store)
+            log.info(message, **about)
             self._posts[store].auditor.nudge()
         else:
-            log.warning(message, store=store, image=image)
+            log.warning(message, **about)
         if len(self._news) == MOST_EVENTS:
-            log.error("too many events at once: one is not recorded", event=self._news[0].message)
-        self._news.append(Event(at=self._clock.now(), kind=kind, message=message, store=store, image=image))
+            log.error("too many events at once: one is not recorded", lost=self._news[0].message)
+        self._news.append(event)
 
-    def _start(self, post: _Post) -> None:
-        if post.tasks or post.prober.cluster is None:
-            return
-        post.tasks = [
-            asyncio.create_task(self._keep_up(post.prober.run), name=f"prober of {post.prober.store}"),
-            asyncio.create_task(self._keep_up(post.auditor.run), name=f"auditor of {post.prober.store}"),
-        ]
+    def _watch(self, post: _Post) -> None:
+        async def audit() -> None:
+            # A dead site would keep its auditor waiting for one deadline after the other.
+            await post.prober.first()
+            await post.auditor.run()
 
-    async def _keep_up(self, run: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await run()
-            except Exception:
-                # One site must not end the watch of itself for good, let alone of others.
-                log.exception("watch of a site broke off", again_in=REST)
-                await self._clock.sleep(REST)
+        if not post.tasks:
+            store = post.prober.store
+            post.tasks = [self._keep_up(post.prober.run, f"prober {store}"), self._keep_up(audit, f"auditor {store}")]
+
+    def _keep_up(self, run: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+        """A task that goes on whatever happens in it: one site must not end its own watch for good."""
+
+        async def keep_up() -> None:
+            while True:
+                try:
+                    await run()
+                except Exception:
+                    log.exception("broke off", task=name, again_in=REST)
+                    await self._clock.sleep(REST)
+
+        return asyncio.create_task(keep_up(), name=name)
 
 
 async def _stop(post: _Post) -> None:
