@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import EventKind
-from edgesync.domain.site import Defect, RbdImage
+from edgesync.domain.site import BreakerState, Capacity, Defect, RbdImage
 from edgesync.errors import PermanentError, TransientError, UnreachableError
 from edgesync.observe import auditing
 from edgesync.observe.auditing import SETTLE
@@ -28,7 +29,16 @@ class Busy(FakeCluster):
         self.looked_at: list[str] = []
         self.meanwhile: Callable[[str], None] = lambda _: None
         self.stuck: set[str] = set()
+        # True: probes fail, and nothing else does.
+        self.deaf = False
+        # Seconds that a look takes.
+        self.slow = 0.0
         self.at_once = self.most_at_once = 0
+
+    async def probe(self) -> Capacity | None:
+        if self.deaf:
+            raise UnreachableError("an OSD does not answer")
+        return await super().probe()
 
     async def inspect(self, name: str) -> RbdImage:
         self.looked_at.append(name)
@@ -36,6 +46,8 @@ class Busy(FakeCluster):
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
         self.at_once -= 1
+        if self.slow:
+            await self._clock.sleep(self.slow)
         try:
             if name in self.stuck:
                 raise UnreachableError(f"no answer on {name}")
@@ -318,6 +330,7 @@ async def test_a_pool_that_lacks_most_copies_is_doubted() -> None:
 
 async def test_audits_rest_while_the_site_is_down_and_go_on_when_it_is_back() -> None:
     async with watched(Cloud()) as cloud:
+        await cloud.sites.configure(cloud.pools, probes=PROBES, audit=replace(AUDIT, quick=1000))
         name = cloud.image(1, CENTRAL, DCN0)
         await cloud.audited()
         cloud.pools[DCN0].down()
@@ -326,8 +339,10 @@ async def test_audits_rest_while_the_site_is_down_and_go_on_when_it_is_back() ->
         before = cloud.sites.sites([DCN0])[DCN0]
         assert not before.findings
         cloud.pools[DCN0].up()
-        await cloud.clock.sleep(200)
-        assert cloud.findings(DCN0)[name].defect is Defect.NO_IMAGE
+        while cloud.state(DCN0) is not BreakerState.CLOSED:
+            await cloud.clock.sleep(1)
+        await cloud.clock.sleep(SETTLE + 1)
+        assert cloud.findings(DCN0)[name].defect is Defect.NO_IMAGE, "at once, and not with the next pass"
 
 
 async def test_a_dead_site_is_not_waited_for_by_the_audits_of_others() -> None:
@@ -339,6 +354,65 @@ async def test_a_dead_site_is_not_waited_for_by_the_audits_of_others() -> None:
         await cloud.audited()
         assert cloud.clock.now() - began <= timedelta(seconds=PROBES.deadline + SETTLE)
         assert cloud.findings(DCN1).keys() == {name}
+
+
+async def test_a_dead_site_is_not_asked_for_every_other_copy_of_its_images() -> None:
+    async with watched(Cloud()) as cloud:
+        names = [cloud.image(number, CENTRAL, DCN1) for number in range(30)]
+        for name in names:
+            cloud.pools[DCN1].images[name].snapshot = False
+        cloud.pools[CENTRAL].down()
+        began = cloud.clock.now()
+        await cloud.audited()
+        assert cloud.clock.now() - began <= timedelta(seconds=PROBES.deadline + SETTLE)
+        assert cloud.findings(DCN1).keys() == set(names)
+
+
+async def test_a_site_that_dies_during_its_audit_is_found_dead_and_the_audit_stops() -> None:
+    cloud, pool = await busy()
+    async with watched(cloud):
+        for number in range(1000):
+            cloud.image(number, CENTRAL, DCN0)
+        await cloud.sites.first()
+        await cloud.clock.sleep(1)
+        pool.slow = 1.0
+        cloud.see()
+        await cloud.clock.sleep(2.5)
+        pool.down()
+        before = len(pool.looked_at)
+        # The deadline of the first look in vain, and that of the probe it causes.
+        await cloud.clock.sleep(1 + 2 * PROBES.deadline + 0.1)
+        assert cloud.state(DCN0) is BreakerState.OPEN
+        stopped = len(pool.looked_at)
+        assert stopped - before <= 3 * auditing.AT_ONCE
+        await cloud.clock.sleep(2 * PROBES.deadline)
+        assert len(pool.looked_at) - stopped <= auditing.AT_ONCE
+
+
+async def test_an_audit_leaves_a_site_alone_that_fails_its_probe() -> None:
+    cloud, pool = await busy()
+    async with watched(cloud):
+        for number in range(1000):
+            cloud.image(number, CENTRAL, DCN0)
+        await cloud.sites.first()
+        pool.slow = 1.0
+        cloud.see()
+        pool.deaf = True
+        await cloud.clock.sleep(2 * PROBES.every)
+        assert cloud.state(DCN0) is BreakerState.OPEN
+        stopped = len(pool.looked_at)
+        await cloud.clock.sleep(60)
+        assert len(pool.looked_at) == stopped
+
+
+async def test_many_images_without_an_answer_between_good_ones_do_not_end_an_audit() -> None:
+    cloud, pool = await busy()
+    async with watched(cloud):
+        names = [cloud.image(number, CENTRAL, DCN0) for number in range(60)]
+        pool.stuck = set(names[::2])
+        pool.images[names[-1]].protected = False
+        await cloud.audited()
+        assert cloud.findings(DCN0).keys() == {names[-1]}
 
 
 async def test_one_image_that_can_not_be_looked_at_hides_no_other() -> None:
