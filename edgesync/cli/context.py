@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,20 @@ class Context:
             if self.config is not None:
                 raise
             return DEFAULT_API
+
+
+def caller() -> str:
+    """Who asks, for the history."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In a container, the user may have no name.
+        return f"uid {os.getuid()}"
+
+
+def names(text: str | None) -> list[str]:
+    """What was separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -1,152 +1,111 @@
-"""`copy`: a person's request for copies of one image."""
+"""`copy`: a person's request for copies."""
 
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
-import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Group
-from rich.text import Text
 
-from edgesync.cli.context import FAILED, Context, pass_context
+from edgesync.cli.context import FAILED, Context, caller, names, pass_context
+from edgesync.cli.jobs import Job, each, follow, show_jobs, tell_notes, timeout_option, verdict, would_be
 from edgesync.cli.output import complain, emit, format_option, table_of
-from edgesync.cli.progress import Transfer, meter
-from edgesync.clients.daemon_api import DaemonApi
-from edgesync.domain.job import CopyResult, JobState
-from edgesync.errors import TransientError
-
-# Seconds between two looks.
-REFRESH = 1.0
-# Seconds that a daemon may be away while somebody waits for a job.
-RESTART = 60.0
 
 
 @click.command()
-@click.argument("image")
+@click.argument("images", metavar="[IMAGE]...", nargs=-1)
+@click.option("--policy", help="Instead of images: each one that this policy matches and that misses a copy.")
 @click.option(
     "--stores", "named", help="Store ids, separated by commas. One that has the image makes the request fail."
 )
 @click.option("--all-stores", is_flag=True, help="Every store that does not have the image yet.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
+@click.option("--urgent", is_flag=True, help="Before everything else, other persons' jobs included.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done, and why something would wait.")
 @click.option("--wait", is_flag=True, help="Show the progress, and end when the copies have.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=7200.0,
-    show_default=True,
-    help="With --wait: stop waiting after so many seconds.",
-)
+@timeout_option
 @format_option
 @pass_context
 def copy(
     context: Context,
-    image: str,
+    images: Sequence[str],
+    policy: str | None,
     named: str | None,
     all_stores: bool,
     no_allow_failure: bool,
+    urgent: bool,
+    dry_run: bool,
     wait: bool,
     timeout: float,
     form: str,
 ) -> int:
-    """Copy IMAGE (id or name) to other stores.
+    """Copy each IMAGE (id or name) to other stores.
 
     \b
     Example: edgesync copy rhel-9.4 --all-stores --wait
-             edgesync copy 2bd882e7-1da0-4078-97fe-f1bb81f61b00 --stores dcn0,dcn1
+             edgesync copy rhel-9.4 ubuntu-24.04 --stores dcn0,dcn1
+             edgesync copy --policy golden --urgent --dry-run
     """
-    chosen = [store.strip() for store in (named or "").split(",") if store.strip()]
-    if bool(chosen) == all_stores:
+    stores = names(named)
+    if bool(images) == (policy is not None):
+        raise click.UsageError("give either one or more images or --policy NAME")
+    if policy is not None and (stores or all_stores):
+        raise click.UsageError("a policy says itself which stores it means: leave --stores and --all-stores out")
+    if images and bool(stores) == all_stores:
         raise click.UsageError("give either --stores A,B or --all-stores")
     body = {
-        "image": image,
-        "stores": chosen,
+        "stores": stores,
         "all_stores": all_stores,
         "allow_failure": not no_allow_failure,
-        "requested_by": _caller(),
+        "urgent": urgent,
+        "dry_run": dry_run,
+        "requested_by": caller(),
     }
-    job = asyncio.run(_copy(context, body, wait=wait, limit=timeout))
-    rows = job["stores"]
-    title = Text(f"job {job['id']}: {job['image_name'] or job['image']}, {job['state']}")
-    shown = [(row["store"], row["result"], row["reason"]) for row in rows]
-    emit(job, Group(title, table_of(("Store", "Result", "Reason"), shown)), [(job["id"],)], form)
-    return _verdict(job, awaited=wait)
+    limit = timeout if wait and not dry_run else None
+    jobs, failed = asyncio.run(_copy(context, images, policy, body, limit))
+    tell_notes(jobs)
+    single = len(images) == 1 and len(jobs) == 1
+    if dry_run:
+        _show_would_be(jobs, jobs[0] if single else jobs, form)
+    elif jobs or not failed:
+        show_jobs(jobs, jobs[0] if single else jobs, form)
+    return max(verdict(jobs, awaited=limit is not None), FAILED if failed else 0)
 
 
-def _caller() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # In a container, the user may have no name.
-        return f"uid {os.getuid()}"
-
-
-async def _copy(context: Context, body: Mapping[str, Any], *, wait: bool, limit: float) -> dict[str, Any]:
+async def _copy(
+    context: Context, images: Sequence[str], policy: str | None, body: Mapping[str, Any], limit: float | None
+) -> tuple[list[Job], int]:
+    """The jobs, followed to their end if there is a limit of time, and how many requests were refused."""
     async with context.daemon() as daemon:
-        job = await daemon.post("/v1/jobs", body)
-        if not wait:
-            return job
-        deadline = time.monotonic() + limit
-        try:
-            with meter() as shown:
-                while True:
-                    shown.show(_transfers(job))
-                    if JobState(job["state"]).ended or time.monotonic() > deadline:
-                        return job
-                    await asyncio.sleep(REFRESH)
-                    job = await _look(daemon, job["id"])
-        except asyncio.CancelledError:
-            complain(f"job {job['id']} goes on in the daemon", "edgesync status shows it")
-            raise
+        if policy is not None:
+            jobs, failed = _told(policy, await daemon.post("/v1/jobs", {**body, "policy": policy}))
+        else:
+            jobs, failed = await each(
+                images, lambda image: daemon.post("/v1/jobs", {**body, "image": image}), "requests"
+            )
+        return (await follow(daemon, jobs, limit=limit) if limit is not None and jobs else jobs), failed
 
 
-async def _look(daemon: DaemonApi, job: str) -> dict[str, Any]:
-    """The job as it stands; a daemon that is being restarted is waited for."""
-    away = time.monotonic() + RESTART
-    while True:
-        try:
-            return await daemon.get(f"/v1/jobs/{job}")
-        except TransientError as trouble:
-            if time.monotonic() > away:
-                remedy = f"job {job} is in its journal and goes on when it runs again; {trouble.remedy}"
-                raise TransientError(trouble.message, remedy=remedy) from trouble
-            await asyncio.sleep(REFRESH)
+def _told(policy: str, answer: Mapping[str, Any]) -> tuple[list[Job], int]:
+    """What a policy's images have come to."""
+    jobs, refused = list(answer["jobs"]), answer["refused"]
+    for entry in refused:
+        complain(f"{entry['image_name'] or entry['image']}: {entry['detail']}", entry["remedy"])
+    if refused:
+        complain(f"{len(refused)} of {len(refused) + len(jobs)} requests failed")
+    elif not jobs:
+        click.echo(f"nothing to copy: what policy {policy} wants is there, or asked for already", err=True)
+    if answer["left"]:
+        click.echo(f"{answer['left']} more images miss copies: ask again when these are done", err=True)
+    return jobs, len(refused)
 
 
-def _transfers(job: Mapping[str, Any]) -> list[Transfer]:
-    name = job["image_name"] or job["image"]
-    return [_transfer(f"{name} -> {row['store']}", row, job["waiting"]) for row in job["stores"]]
-
-
-def _transfer(label: str, row: Mapping[str, Any], waiting: str) -> Transfer:
-    ended = row["result"] != CopyResult.PENDING
-    return Transfer(
-        label=label,
-        done=row["bytes_done"] or 0,
-        total=row["bytes_total"] or 0,
-        rate=row["rate"] or 0.0,
-        eta=row["eta"],
-        since=datetime.fromisoformat(row["since"]) if row["since"] else None,
-        waiting="" if ended or row["since"] else waiting or "it starts next",
-        outcome=row["result"] if ended else "",
-        succeeded=row["result"] == CopyResult.COPIED,
-    )
-
-
-def _verdict(job: Mapping[str, Any], *, awaited: bool) -> int:
-    """Say what failed or did not end in time; the exit code."""
-    if not job["stores"]:
-        click.echo("nothing to copy: every store has the image already", err=True)
-    failed = [row for row in job["stores"] if row["result"] in {CopyResult.FAILED, CopyResult.REVERTED}]
-    if failed:
-        complain(f"{len(failed)} of {len(job['stores'])} copies failed", f"edgesync history {job['image']} --failed")
-        return FAILED
-    if awaited and not JobState(job["state"]).ended:
-        complain(f"time is up; job {job['id']} goes on in the daemon", "edgesync status shows it")
-        return FAILED
-    return 0
+def _show_would_be(jobs: Sequence[Job], data: object, form: str) -> None:
+    rows = [
+        (job["image_name"] or job["image"], job["image"], row["store"], *would_be(row))
+        for job in jobs
+        for row in job["stores"]
+    ]
+    values = [(job["image"], row["store"], row["bytes_total"]) for job in jobs for row in job["stores"]]
+    emit(data, table_of(("Image", "Id", "Store", "Bytes", "What"), rows), values, form)

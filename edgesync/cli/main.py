@@ -12,13 +12,18 @@ from pathlib import Path
 import click
 
 from edgesync import __version__
+from edgesync.cli.cancel import cancel
 from edgesync.cli.config import config
 from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
 from edgesync.cli.copy import copy
 from edgesync.cli.history import history
+from edgesync.cli.imports import import_
 from edgesync.cli.output import complain
+from edgesync.cli.pause import pause, resume
+from edgesync.cli.removal import delete_copy
 from edgesync.cli.serve import once, plan, run
-from edgesync.cli.status import status, stores
+from edgesync.cli.status import status
+from edgesync.cli.stores import stores
 from edgesync.errors import ConfigError, EdgesyncError
 
 
@@ -41,14 +46,15 @@ def cli(
 
     \b
     On the machine of the daemon:   edgesync run | once | plan | config check
-    From wherever it can be reached: edgesync status | stores | copy | history
+    From wherever it can be reached: edgesync status | stores | history | copy | import | cancel
+                                     edgesync delete-copy | pause | resume
     """
     given = {"cloud": os_cloud, "log.level": log_level}
     overrides = {key: value for key, value in given.items() if value is not None}
     context.obj = Context(config=config_file, api=api, overrides=overrides)
 
 
-for command in (run, once, plan, status, stores, copy, history, config):
+for command in (run, once, plan, status, stores, copy, import_, cancel, delete_copy, pause, resume, history, config):
     cli.add_command(command)
 
 

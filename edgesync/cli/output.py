@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,9 @@ _STYLES = {
     CopyState.COPYING: "cyan",
     CopyState.WAITING: "yellow",
     CopyState.FAILED: "bold red",
+    CopyState.STALLED: "bold red",
+    CopyState.BROKEN: "bold red",
+    CopyState.ORPHAN: "bold red",
     CopyState.UNWANTED: "magenta",
     CopyState.ABSENT: "dim",
 }
@@ -94,6 +97,17 @@ def seconds(number: float | None) -> str:
 def local_time(text: str) -> str:
     """Local time, to the second."""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def problem_lines(problems: Iterable[Mapping[str, Any]]) -> list[Text]:
+    """What is wrong, each with what to do; what is so on purpose is less loud."""
+    return [
+        Text(
+            f"{problem['what']} -> {problem['remedy']}" if problem["remedy"] else problem["what"],
+            style="bold red" if problem["bad"] else "yellow",
+        )
+        for problem in problems
+    ]
 
 
 def complain(message: str, remedy: str = "") -> None:

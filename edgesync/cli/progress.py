@@ -35,6 +35,8 @@ class Transfer:
     since: datetime | None = None
     # Why it has not begun; empty once it has.
     waiting: str = ""
+    # Why it does not get on, though it has begun.
+    stalled: str = ""
     # What to say once it is over; empty while it runs.
     outcome: str = ""
     succeeded: bool = False
@@ -82,6 +84,8 @@ def figures(transfer: Transfer, course: Course) -> str:
         return f"{transfer.outcome} in {seconds(course.elapsed)}, {size(course.total / course.elapsed)}/s"
     if transfer.waiting:
         return f"waiting ({transfer.waiting})"
+    if transfer.stalled:
+        return f"stalled ({transfer.stalled})"
     text = f"{size(transfer.done)} of {size(transfer.total)}, {seconds(course.elapsed)}"
     if transfer.rate > 0:
         text += f", {size(transfer.rate)}/s, {seconds(transfer.eta)} to go"
@@ -119,7 +123,7 @@ class _Lines:
             course = self.courses.setdefault(transfer.label, Course())
             course.see(transfer, datetime.now(UTC))
             percent = 100 * transfer.done // transfer.total if transfer.total else 0
-            mark = transfer.outcome or transfer.waiting or str(percent // STEP)
+            mark = transfer.outcome or transfer.waiting or transfer.stalled or str(percent // STEP)
             if self.told.get(transfer.label) != mark:
                 self.told[transfer.label] = mark
                 click.echo(f"{transfer.label}: {figures(transfer, course)}", err=True)

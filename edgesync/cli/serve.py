@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import click
 
 from edgesync.cli.context import FAILED, INTERRUPTED, Context, pass_context
-from edgesync.cli.output import complain, emit, format_option, size, table_of
+from edgesync.cli.output import complain, emit, format_option, local_time, size, table_of
 from edgesync.cli.progress import Transfer, meter
 from edgesync.daemon import service
 from edgesync.daemon.compose import Daemon
 from edgesync.daemon.service import Ending, Outcome
 from edgesync.domain.copy import Progress
 from edgesync.domain.image import ImageId
+from edgesync.domain.job import Work
 from edgesync.domain.store import StoreId
 from edgesync.expose.matrix import copy_view
 from edgesync.expose.picture import Picture
@@ -72,7 +73,7 @@ def plan(context: Context, form: str) -> None:
         [asdict(row) for row in rows],
         table_of(
             ("Action", "Image", "Id", "Stores", "Bytes", "Why"),
-            [(row.action, row.name, row.image, ", ".join(row.stores), size(row.bytes), row.why) for row in rows],
+            [(row.action, row.name, row.image, ", ".join(row.stores), size(row.bytes), _why(row)) for row in rows],
         ),
         [(row.action, row.image, ",".join(row.stores), row.bytes) for row in rows],
         form,
@@ -85,6 +86,7 @@ def plan(context: Context, form: str) -> None:
 class PlanRow:
     """One line of a plan."""
 
+    # The work to start (copy, import, remove, trash, protect, unlist), or `running`, or `wait`.
     action: str
     image: ImageId
     name: str
@@ -92,36 +94,54 @@ class PlanRow:
     # Bytes to be copied, over all stores.
     bytes: int
     why: str
+    # When a wait ends, where that is known.
+    until: str | None = None
 
 
 def _plan_rows(picture: Picture) -> Iterator[PlanRow]:
-    for action in picture.plan.starts:
-        yield _row(picture, "copy", action.image, action.stores, action.why)
+    for start in picture.plan.starts:
+        yield _row(picture, start.work.value, start.image, start.stores, start.why, moves=start.work.brings)
     for attempt in picture.ledger.attempts:
-        yield _row(picture, "running", attempt.image, attempt.stores, f"asked for by job {attempt.job}")
+        why = f"{attempt.work} for job {attempt.job}"
+        yield _row(picture, "running", attempt.image, attempt.stores, why, moves=attempt.work.brings)
     for waiting in picture.plan.waiting:
-        yield _row(picture, "wait", waiting.image, tuple(sorted(waiting.stores)), f"{waiting.reason}: {waiting.why}")
+        row = _row(picture, "wait", waiting.image, tuple(sorted(waiting.stores)), f"{waiting.reason}: {waiting.why}")
+        yield replace(row, until=waiting.until.isoformat() if waiting.until else None)
 
 
-def _row(picture: Picture, action: str, image_id: ImageId, stores: tuple[StoreId, ...], why: str) -> PlanRow:
+def _row(
+    picture: Picture, action: str, image_id: ImageId, stores: tuple[StoreId, ...], why: str, *, moves: bool = True
+) -> PlanRow:
     image = picture.world.images.get(image_id)
+    name = image.name if image else next((job.image_name for job in picture.ledger.jobs if job.image == image_id), "")
     return PlanRow(
         action=action,
         image=image_id,
-        name=image.name if image else "",
+        name=name,
         stores=stores,
-        bytes=(image.size or 0) * len(stores) if image else 0,
+        bytes=(image.size or 0) * len(stores) if image and moves else 0,
         why=why,
     )
 
 
+def _why(row: PlanRow) -> str:
+    return f"{row.why}; until {local_time(row.until)}" if row.until else row.why
+
+
 def _summary(rows: list[PlanRow]) -> str:
     parts = []
-    for action, words in (("copy", "to make now"), ("running", "being made"), ("wait", "waiting")):
-        copies = sum(len(row.stores) for row in rows if row.action == action)
+    for words, actions in (
+        ("to make now", {Work.COPY, Work.IMPORT}),
+        ("to delete now", {Work.REMOVE}),
+        ("to mend now", {work for work in Work if work.repairs}),
+        ("under way", {"running"}),
+        ("waiting", {"wait"}),
+    ):
+        chosen = [row for row in rows if row.action in actions]
+        copies = sum(len(row.stores) for row in chosen)
         if copies:
-            total = sum(row.bytes for row in rows if row.action == action)
-            parts.append(f"{copies} copies {words} ({size(total)})")
+            total = sum(row.bytes for row in chosen)
+            parts.append(f"{copies} copies {words}" + (f" ({size(total)})" if total else ""))
     return "; ".join(parts) or "nothing to do: every wanted copy is there"
 
 

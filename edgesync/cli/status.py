@@ -1,10 +1,10 @@
-"""`status` and `stores`: what is where, and what is wrong."""
+"""`status`: what is wrong, and what is where."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from edgesync.cli.context import Context, pass_context
-from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, size, table_of
+from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, problem_lines, size, table_of
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.copy import CopyState
 
@@ -21,6 +21,15 @@ from edgesync.domain.copy import CopyState
 REFRESH = 1.0
 # Rows that one screen asks for.
 ROWS = 200
+# States that are counted above the matrix, and told about below it; the worst first.
+TOLD = (
+    CopyState.BROKEN,
+    CopyState.FAILED,
+    CopyState.STALLED,
+    CopyState.ORPHAN,
+    CopyState.WAITING,
+    CopyState.COPYING,
+)
 
 
 @click.command()
@@ -30,31 +39,13 @@ ROWS = 200
 @format_option
 @pass_context
 def status(context: Context, image: str | None, everything: bool, watch: bool, form: str) -> None:
-    """Show which image is where: the image x store matrix.
+    """Show what is wrong, and which image is where: the image x store matrix.
 
     \b
     Example: edgesync status --watch
              edgesync status rhel-9.4 -f json
     """
     asyncio.run(_status(context, image, everything, watch, form))
-
-
-@click.command()
-@format_option
-@pass_context
-def stores(context: Context, form: str) -> None:
-    """Show the stores: role, copies by state, imports running.
-
-    \b
-    Example: edgesync stores
-    """
-    rows = asyncio.run(context.ask("/v1/stores"))["stores"]
-    shown = [
-        (row["id"], row["role"], row["type"], _counts(row["copies"]), f"{row['running']} of {row['max_concurrent']}")
-        for row in rows
-    ]
-    table = table_of(("Store", "Role", "Type", "Copies", "Imports"), shown)
-    emit(rows, table, [(row["id"], row["role"], row["running"]) for row in rows], form)
 
 
 async def _status(context: Context, image: str | None, everything: bool, watch: bool, form: str) -> None:
@@ -80,13 +71,14 @@ async def _matrix(daemon: DaemonApi, image: str | None, everything: bool) -> tup
 
 
 def _screen(answer: Mapping[str, Any], health: Mapping[str, Any]) -> RenderableType:
-    """What is wrong first, then the matrix, then what the failed copies need."""
+    """What is wrong first, then the matrix, then why copies are not there and what they need."""
     store_ids = answer["stores"]
     rows = [
         (row["name"], row["id"], size(row["size"]), *(copy_cell(row["copies"][store]) for store in store_ids))
         for row in answer["images"]
     ]
-    parts: list[RenderableType] = [Text(line, style=style) for line, style in _headlines(answer, health)]
+    parts: list[RenderableType] = [*problem_lines(health["problems"])]
+    parts.extend(Text(line, style=style) for line, style in _counts(answer, health))
     parts.append(table_of(("Image", "Id", "Size", *store_ids), rows))
     if answer.get("next_marker"):
         parts.append(Text(f"... and more than {len(rows)} images; name one, or use -f json with the API's marker"))
@@ -94,31 +86,52 @@ def _screen(answer: Mapping[str, Any], health: Mapping[str, Any]) -> RenderableT
     return Group(*parts)
 
 
-def _headlines(answer: Mapping[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _counts(answer: Mapping[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
-    if health["trouble"]:
-        lines.append((f"trouble: {health['trouble']} -> {health['remedy']}", "bold red"))
     states = [CopyState(copy["state"]) for row in answer["images"] for copy in row["copies"].values()]
-    for state in (CopyState.FAILED, CopyState.WAITING, CopyState.COPYING):
+    for state in TOLD:
         if number := states.count(state):
             copies = "copy" if number == 1 else "copies"
-            lines.append((f"{number} {copies} {state}", "bold red" if state is CopyState.FAILED else "yellow"))
+            lines.append((f"{number} {copies} {state}", "bold red" if state.alarming else "yellow"))
     if not answer["images"]:
         lines.append(("no policy matches any image, and nobody has asked for a copy; --all shows all images", "yellow"))
+    if lines or any(problem["bad"] for problem in health["problems"]):
+        return lines
     scope = " for these images" if answer.get("next_marker") else ""
-    return lines or [(f"all wanted copies are there{scope}", "green")]
+    return [(f"all wanted copies are there{scope}", "green")]
 
 
 def _reasons(answer: Mapping[str, Any]) -> list[str]:
-    lines = []
+    """A line for what is the matter with a copy; one for all the copies at a store that have the same."""
+    told: dict[tuple[CopyState, str, str], list[str]] = {}
     for row in answer["images"]:
         for store, copy_of in row["copies"].items():
-            if copy_of["reason"] and copy_of["state"] in {CopyState.FAILED, CopyState.WAITING}:
-                line = f"{row['name'] or row['id']} at {store}: {copy_of['reason']}"
-                if copy_of.get("next_try"):
-                    line += f"; attempt {copy_of['attempts'] + 1} at {local_time(copy_of['next_try'])}"
-                lines.append(f"{line} -> {copy_of['remedy']}" if copy_of["remedy"] else line)
-    return lines
+            state = CopyState(copy_of["state"])
+            if copy_of["reason"] and state in TOLD:
+                told.setdefault((state, store, _reason(copy_of)), []).append(row["name"] or row["id"])
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} images'} at {store}: {reason}"
+        for state in TOLD
+        for (of, store, reason), names in told.items()
+        if of is state
+    ]
+
+
+def _reason(copy_of: Mapping[str, Any]) -> str:
+    return "; ".join(_clauses(copy_of)) + (f" -> {copy_of['remedy']}" if copy_of["remedy"] else "")
+
+
+def _clauses(copy_of: Mapping[str, Any]) -> Iterator[str]:
+    """What is the matter, since when or until when, and what happens next."""
+    yield copy_of["reason"]
+    if copy_of["state"] == CopyState.STALLED and copy_of["since"]:
+        yield f"it last got on at {local_time(copy_of['since'])}"
+    if copy_of["until"]:
+        yield f"until {local_time(copy_of['until'])}"
+    if copy_of["next"]:
+        yield copy_of["next"]
+    if copy_of["next_try"]:
+        yield f"attempt {copy_of['attempts'] + 1} at {local_time(copy_of['next_try'])}"
 
 
 def _values(answer: Mapping[str, Any]) -> list[tuple[object, ...]]:
@@ -126,7 +139,3 @@ def _values(answer: Mapping[str, Any]) -> list[tuple[object, ...]]:
         (row["id"], *(f"{store}={row['copies'][store]['state']}" for store in answer["stores"]))
         for row in answer["images"]
     ]
-
-
-def _counts(copies: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {state}" for state, number in copies.items()) or "none"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,8 @@ from edgesync.errors import (
 
 # Seconds; the daemon answers from memory or its journal.
 DEADLINE = 30.0
+# Seconds without any progress after which an upload is given up: Glance may have to write the last piece out.
+SILENCE = 300.0
 PROBLEM = "application/problem+json"
 NO_DAEMON = (
     "start it with `systemctl start edgesync` or `edgesync run`; if it listens elsewhere, name its address with "
@@ -54,6 +57,27 @@ class DaemonApi:
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return await self._request("POST", path, json=dict(body))
 
+    async def delete(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return await self._request("DELETE", path, params=dict(params or {}))
+
+    async def send(self, path: str, data: AsyncIterable[bytes]) -> dict[str, Any]:
+        """PUT data of any size, in the pieces in which it comes; only silence is limited, not the time it takes."""
+        forever = aiohttp.ClientTimeout(total=None, sock_connect=DEADLINE)
+        try:
+            async with asyncio.timeout(SILENCE) as silence:
+                return await self._request("PUT", path, data=_moving(data, silence), timeout=forever)
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"the edgesync daemon at {self._url} has taken no data for {SILENCE:g} seconds", remedy=BUSY_DAEMON
+            ) from error
+        except UnreachableError as error:
+            if isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                raise
+            raise UnreachableError(
+                f"the edgesync daemon at {self._url} broke off taking the data: {error.__cause__}",
+                remedy="its log tells why; send the file again",
+            ) from error
+
     async def _request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
             async with self._session.request(method, f"{self._url}{path}", **more) as answer:
@@ -70,6 +94,14 @@ class DaemonApi:
             raise UnreachableError(
                 f"the edgesync daemon at {self._url} did not answer within {DEADLINE:g} seconds", remedy=BUSY_DAEMON
             ) from error
+
+
+async def _moving(data: AsyncIterable[bytes], silence: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """The pieces; each one that is asked for shows that the other side still takes them."""
+    async for piece in data:
+        if not silence.expired():
+            silence.reschedule(asyncio.get_running_loop().time() + SILENCE)
+        yield piece
 
 
 def _parsed(body: bytes, url: str) -> dict[str, Any]:

@@ -7,37 +7,78 @@ from collections.abc import Iterable, Iterator
 
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.store import Store, StoreId
+from edgesync.domain.job import Attempt
+from edgesync.domain.site import Finding
+from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
-from edgesync.expose.views import CopyView, ImageView, StoreView
+from edgesync.expose.views import CopyView, ImageView, finding_view
 
 
 def copy_view(picture: Picture, image: Image, store: StoreId) -> CopyView:
     """The state of one copy, from everything that is known of it."""
+    finding = _finding(picture, image.id, store)
     if store in image.stores:
-        return CopyView(state=_state_of_present(picture, image, store))
+        if finding is not None and finding.defect.broken:
+            return CopyView(state=CopyState.BROKEN, reason=finding.detail, next=what_next(picture, finding))
+        return _present(picture, image, store)
     attempt = picture.attempts.get(image.id)
-    if attempt is not None and store in attempt.stores:
-        progress = picture.progress.get((image.id, store))
-        if progress is None:
-            return CopyView(state=CopyState.COPYING, bytes_done=0, bytes_total=image.size)
-        return CopyView(
-            state=CopyState.COPYING,
-            bytes_done=progress.bytes_done,
-            bytes_total=progress.bytes_total,
-            rate=progress.rate,
-            eta=progress.eta,
-            since=progress.since,
-        )
-    if image.moving and store in image.importing_to:
-        return CopyView(state=CopyState.COPYING, reason="somebody else's import")
+    if attempt is not None and attempt.work.brings and store in attempt.stores:
+        return _being_made(picture, image, store, attempt)
+    if image.moving and store in image.importing_to and not (attempt and attempt.work.brings):
+        return _rivals(picture, image)
+    if finding is not None:
+        return CopyView(state=CopyState.ORPHAN, reason=finding.detail, next=what_next(picture, finding))
     return _missing(picture, image, store)
 
 
-def _state_of_present(picture: Picture, image: Image, store: StoreId) -> CopyState:
-    if store == picture.world.topology.hub or store in picture.wants.stores(image.id):
-        return CopyState.PRESENT
-    return CopyState.UNWANTED
+def _finding(picture: Picture, image: ImageId, store: StoreId) -> Finding | None:
+    """What the last audit found there, unless Glance has come to say otherwise since."""
+    site = picture.world.sites.get(store)
+    finding = site.findings.get(image) if site is not None else None
+    seen = picture.world.images.get(image)
+    if finding is None or seen is None or finding.defect.broken != (store in seen.stores):
+        return None
+    return finding
+
+
+def _present(picture: Picture, image: Image, store: StoreId) -> CopyView:
+    wanted = store == picture.world.topology.hub or store in picture.wants.stores(image.id)
+    attempt = picture.attempts.get(image.id)
+    work = attempt.work if attempt is not None and store in attempt.stores and not attempt.work.brings else None
+    return CopyView(
+        state=CopyState.PRESENT if wanted else CopyState.UNWANTED,
+        reason=f"{work} is under way" if work else "",
+    )
+
+
+def _being_made(picture: Picture, image: Image, store: StoreId, attempt: Attempt) -> CopyView:
+    stall = picture.stalls.get(attempt.id)
+    progress = picture.progress.get((image.id, store))
+    view = CopyView(state=CopyState.COPYING, bytes_done=0, bytes_total=image.size)
+    if progress is not None:
+        view.bytes_done, view.bytes_total = progress.bytes_done, progress.bytes_total
+        view.rate, view.eta, view.since = progress.rate, progress.eta, progress.since
+    if stall is None:
+        return view
+    if stall.store != store:
+        view.reason = f"it comes after {stall.store} in the same import, which is stalled"
+        return view
+    view.state, view.since, view.rate, view.eta = CopyState.STALLED, stall.since, None, None
+    view.cause, view.reason, view.next = stall.cause, stall.why, stall.next
+    return view
+
+
+def _rivals(picture: Picture, image: Image) -> CopyView:
+    """Somebody else's import, as theirs."""
+    task = picture.world.locks.get(image.id)
+    return CopyView(
+        state=CopyState.COPYING,
+        reason=f"somebody else's import (task {image.lock})",
+        bytes_total=image.size,
+        since=task.created_at if task else None,
+        until=task.expires_at if task else None,
+        next="their lock can be taken when their task has not been updated until then" if task else "",
+    )
 
 
 def _missing(picture: Picture, image: Image, store: StoreId) -> CopyView:
@@ -55,14 +96,34 @@ def _missing(picture: Picture, image: Image, store: StoreId) -> CopyView:
             remedy=failure.remedy,
         )
     if waits:
-        return CopyView(state=CopyState.WAITING, reason=f"{waits[0].reason}: {waits[0].why}")
+        return CopyView(state=CopyState.WAITING, reason=f"{waits[0].reason}: {waits[0].why}", until=waits[0].until)
     if wanted:
         return CopyView(state=CopyState.WAITING, reason=f"{WaitReason.READY}: it starts next")
     return CopyView(state=CopyState.ABSENT)
 
 
+def what_next(picture: Picture, finding: Finding) -> str:
+    """What becomes of a finding; the plan has decided it, from the same world."""
+    attempt = picture.attempts.get(finding.image)
+    if attempt is not None and attempt.work.repairs and finding.store in attempt.stores:
+        return f"it is being mended now ({attempt.work})"
+    if any(
+        start.image == finding.image and finding.store in start.stores and start.work.repairs
+        for start in picture.plan.starts
+    ):
+        return "it is mended next"
+    if finding.obstacle:
+        return f"it is left alone: {finding.obstacle}" + ("; that passes" if finding.passing else "")
+    for waiting in picture.waits.get(finding.image, ()):
+        if finding.store in waiting.stores:
+            return f"its repair waits: {waiting.why}"
+    return "it is only reported: the configuration does not let edgesync mend it (repair: fix would)"
+
+
 def image_view(picture: Picture, image: Image) -> ImageView:
     want = picture.wants.images.get(image.id)
+    stores = ordered_stores(picture)
+    found = [finding for store in stores if (finding := _finding(picture, image.id, store)) is not None]
     return ImageView(
         id=image.id,
         name=image.name,
@@ -70,7 +131,8 @@ def image_view(picture: Picture, image: Image) -> ImageView:
         visibility=image.visibility,
         size=image.size,
         policies=[policy.name for policy in want.policies] if want else [],
-        copies={store: copy_view(picture, image, store) for store in ordered_stores(picture)},
+        copies={store: copy_view(picture, image, store) for store in stores},
+        findings=[finding_view(finding, what_next(picture, finding)) for finding in found],
     )
 
 
@@ -93,38 +155,23 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def managed(picture: Picture) -> Iterator[Image]:
-    """The images that concern edgesync: wanted by a policy, asked for, or with a failure remembered; by name."""
+    """The images that concern edgesync: wanted by a policy, asked for, failed or found wanting; by name."""
     ids: set[ImageId] = set(picture.wants.images)
-    ids.update(job.image for job in picture.ledger.jobs)
-    ids.update(image for image, _ in picture.ledger.failures)
-    ids.update(picture.attempts)
+    ids.update(_noteworthy(picture))
     return by_name(picture.world.images[image] for image in ids if image in picture.world.images)
+
+
+def _noteworthy(picture: Picture) -> Iterator[ImageId]:
+    """Images, few of all, with something open: jobs, attempts, failures, findings."""
+    yield from picture.attempts
+    yield from (job.image for job in picture.ledger.jobs)
+    yield from (image for image, _ in picture.ledger.failures)
+    for site in picture.world.sites.values():
+        yield from site.findings
 
 
 def by_name(images: Iterable[Image]) -> Iterator[Image]:
     return iter(sorted(images, key=lambda image: (image.name, image.id)))
-
-
-def store_views(picture: Picture) -> list[StoreView]:
-    counts = count_copies(picture)
-    running = Counter(store for attempt in picture.ledger.attempts for store in attempt.stores)
-    return [
-        _store_view(picture, picture.world.topology.stores[store], counts, running[store])
-        for store in ordered_stores(picture)
-    ]
-
-
-def _store_view(picture: Picture, store: Store, counts: Counter[tuple[StoreId, CopyState]], running: int) -> StoreView:
-    return StoreView(
-        id=store.id,
-        role=picture.world.topology.role(store.id),
-        type=store.type,
-        description=store.description,
-        read_only=store.read_only,
-        copies={state: counts[store.id, state] for state in CopyState if counts[store.id, state]},
-        running=running,
-        max_concurrent=picture.budget.of(store.id),
-    )
 
 
 def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
@@ -133,8 +180,7 @@ def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
     Images at rest in the same position are counted together: a million copies take milliseconds.
     """
     counts: Counter[tuple[StoreId, CopyState]] = Counter()
-    lively = {*picture.wants.gaps, *picture.attempts, *(job.image for job in picture.ledger.jobs)}
-    lively.update(image for image, _ in picture.ledger.failures)
+    lively = {*picture.wants.gaps, *_noteworthy(picture)}
     groups: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
     stores = tuple(picture.world.topology.stores)
     for image in picture.world.images.values():

@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 
 from edgesync import __version__
 from edgesync.domain.copy import CopyState
-from edgesync.domain.job import CopyResult, JobState
+from edgesync.domain.job import CopyResult, JobState, Work
 from edgesync.domain.store import StoreId
+from edgesync.expose.gauges import sites
 from edgesync.expose.matrix import count_copies
 from edgesync.expose.picture import Picture, Showcase
 
@@ -48,6 +49,18 @@ class Metrics:
             buckets=COPY_SECONDS,
             registry=self.registry,
         )
+        self._trashed = Counter(
+            "edgesync_orphans_trashed", "Leftover RBD images moved to the trash.", ["store"], registry=self.registry
+        )
+        self._repaired = Counter(
+            "edgesync_copies_repaired",
+            "Broken copies mended, by store and what was done (protect, unlist).",
+            ["store", "repair"],
+            registry=self.registry,
+        )
+        self._removed = Counter(
+            "edgesync_copies_removed", "Copies deleted on purpose.", ["store"], registry=self.registry
+        )
         self.registry.register(_Gauges(showcase))
 
     def request(self, operation: str, status: str, seconds: float) -> None:
@@ -62,6 +75,17 @@ class Metrics:
         self._copies.labels(store, "copy-image", result.value).inc()
         if result is CopyResult.COPIED:
             self._durations.labels(store, "copy-image").observe(seconds)
+
+    def ended(self, work: Work, store: StoreId, result: CopyResult, seconds: float) -> None:
+        """Any work at one store has ended."""
+        if work.brings:
+            self.copied(store, result, seconds)
+        elif work is Work.REMOVE and result is CopyResult.REMOVED:
+            self._removed.labels(store).inc()
+        elif work is Work.TRASH and result.good:
+            self._trashed.labels(store).inc()
+        elif work.repairs and result.good:
+            self._repaired.labels(store, work.value).inc()
 
 
 class _Gauges(Collector):
@@ -82,6 +106,7 @@ class _Gauges(Collector):
             yield _copies(picture)
             yield _running(picture)
             yield _jobs(picture)
+            yield from sites(picture)
 
     def _daemon(self) -> Iterator[Metric]:
         health = self._showcase.health
@@ -93,6 +118,11 @@ class _Gauges(Collector):
         )
         last.add_metric([], health.ticked_at.timestamp() if health.ticked_at else 0)
         yield last
+        reloaded = GaugeMetricFamily(
+            "edgesync_config_last_reload_successful", "0 after a configuration was refused, until one is taken, else 1."
+        )
+        reloaded.add_metric([], int(not health.config.error))
+        yield reloaded
 
 
 def _copies(picture: Picture) -> Metric:

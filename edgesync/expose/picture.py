@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from edgesync.domain.action import Plan, Waiting
-from edgesync.domain.copy import Progress
+from edgesync.domain.copy import Progress, Stall
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt
-from edgesync.domain.store import StoreId
+from edgesync.domain.job import Attempt, AttemptId
+from edgesync.domain.site import Site
+from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
 from edgesync.plan.wants import Wants
@@ -27,6 +28,8 @@ class Picture:
     budget: Budget
     # The board's own mapping: it moves on between ticks.
     progress: Mapping[tuple[ImageId, StoreId], Progress]
+    # Imports of ours that do not get on. As live as the progress.
+    stalls: Mapping[AttemptId, Stall] = field(default_factory=dict)
     attempts: Mapping[ImageId, Attempt] = field(init=False)
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.
@@ -44,6 +47,24 @@ class Picture:
         object.__setattr__(self, "attempts", attempts)
         object.__setattr__(self, "waits", waits)
 
+    def site(self, store: StoreId) -> Site:
+        """What is known of a store's site; of one that was never looked at, nothing bad."""
+        return self.world.sites.get(store) or Site(store=store)
+
+    def settings_of(self, store: StoreId) -> StoreSettings:
+        return self.budget.stores.get(store) or StoreSettings()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigHealth:
+    """Which configuration is in force, and whether there is one that was refused since."""
+
+    # None: in the middle of starting.
+    loaded_at: datetime | None = None
+    # Why the last reload changed nothing; empty when it was taken.
+    error: str = ""
+    remedy: str = ""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
@@ -57,6 +78,7 @@ class Health:
     # What keeps ticks from going well, for people; empty when nothing does.
     trouble: str = ""
     remedy: str = ""
+    config: ConfigHealth = field(default_factory=ConfigHealth)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,8 +7,31 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from edgesync.domain.copy import CopyState
-from edgesync.domain.job import Event, Job
-from edgesync.expose.picture import Picture
+from edgesync.domain.image import Image
+from edgesync.domain.job import Event
+from edgesync.domain.pause import Pause
+from edgesync.domain.site import Finding
+
+
+class ProblemView(BaseModel):
+    """Something that a person should know of, worst first in every list of these."""
+
+    # False for what is so on purpose, or passes.
+    bad: bool
+    what: str
+    remedy: str
+
+
+class FindingView(BaseModel):
+    """Where Glance and Ceph disagree about one copy."""
+
+    image: str
+    store: str
+    defect: str
+    detail: str
+    # What will be done about it, and when; or why nothing is.
+    next: str
+    seen_at: datetime
 
 
 class CopyView(BaseModel):
@@ -22,11 +45,28 @@ class CopyView(BaseModel):
     rate: float | None = None
     # Seconds.
     eta: float | None = None
-    # When Glance was asked for it, while it is copied.
+    # When Glance was asked for it, while it is copied; when it last got on, while it is stalled.
     since: datetime | None = None
+    # When the wait ends; when somebody else's lock can be taken.
+    until: datetime | None = None
+    # What keeps a stalled import from getting on, in one word.
+    cause: str = ""
+    # What will happen next, by itself.
+    next: str = ""
     attempts: int | None = None
     next_try: datetime | None = None
     remedy: str = ""
+
+
+class PauseView(BaseModel):
+    # In words, for people.
+    scope: str
+    image: str | None
+    image_name: str
+    store: str | None
+    by: str
+    reason: str
+    since: datetime
 
 
 class ImageView(BaseModel):
@@ -39,6 +79,36 @@ class ImageView(BaseModel):
     size: int | None
     policies: list[str]
     copies: dict[str, CopyView]
+    findings: list[FindingView] = []
+
+
+class BreakerView(BaseModel):
+    """Whether copies are sent to a store."""
+
+    state: str
+    since: datetime | None
+    failures: int
+    cause: str
+    next_try: datetime | None
+
+
+class CapacityView(BaseModel):
+    """Room in a store's pool, bytes."""
+
+    used: int
+    available: int
+    total: int
+    # Between 0 and 1.
+    fill: float
+    # No copy is started that would fill it beyond this.
+    max_fill: float
+
+
+class WindowView(BaseModel):
+    """Whether copies may start now; only of stores with windows."""
+
+    open: bool
+    next_change: datetime | None
 
 
 class StoreView(BaseModel):
@@ -51,6 +121,21 @@ class StoreView(BaseModel):
     copies: dict[CopyState, int]
     running: int
     max_concurrent: int
+    health: BreakerView
+    # None while unknown.
+    capacity: CapacityView | None
+    # None: open at any time.
+    window: WindowView | None
+    paused: list[PauseView]
+    # Copies that wait for this store.
+    queue: int
+    # By defect.
+    findings: dict[str, int]
+    # The first of them; also of RBD images that no image of Glance belongs to.
+    found: list[FindingView]
+    # End of the last audit; None: never, or Ceph is not configured.
+    audited_at: datetime | None
+    problems: list[ProblemView]
 
 
 class StoreResultView(BaseModel):
@@ -62,21 +147,42 @@ class StoreResultView(BaseModel):
     rate: float | None = None
     eta: float | None = None
     since: datetime | None = None
+    # Why it has not begun.
+    waiting: str = ""
+    until: datetime | None = None
+    # Why it does not get on, and what happens next.
+    stalled: str = ""
 
 
 class JobView(BaseModel):
     id: str
+    # What is asked for: copy, import, remove, ...
+    work: str
     image: str
     image_name: str
     origin: str
     requested_by: str
     allow_failure: bool
+    urgent: bool
     state: str
     stores: list[StoreResultView]
     created_at: datetime
     ended_at: datetime | None
     # Why it is not moving, when it isn't.
     waiting: str = ""
+    # Where the data of an import comes from; empty: a file.
+    uri: str = ""
+    # In the answer to whoever asked: what was added, or should be known.
+    notes: list[str] = []
+
+
+class RefusalView(BaseModel):
+    """An image of many for which nothing can be done."""
+
+    image: str
+    image_name: str
+    detail: str
+    remedy: str
 
 
 class EventView(BaseModel):
@@ -89,48 +195,6 @@ class EventView(BaseModel):
     job: str | None
 
 
-def job_view(job: Job, picture: Picture | None) -> JobView:
-    return JobView(
-        id=job.id,
-        image=job.image,
-        image_name=job.image_name,
-        origin=job.origin,
-        requested_by=job.requested_by,
-        allow_failure=job.allow_failure,
-        state=job.state,
-        stores=[_result_view(job, index, picture) for index in range(len(job.stores))],
-        created_at=job.created_at,
-        ended_at=job.ended_at,
-        waiting=_waiting_of(job, picture),
-    )
-
-
-def _result_view(job: Job, index: int, picture: Picture | None) -> StoreResultView:
-    entry = job.stores[index]
-    progress = picture.progress.get((job.image, entry.store)) if picture else None
-    if progress is None or entry.result.ended:
-        return StoreResultView(store=entry.store, result=entry.result, reason=entry.reason)
-    return StoreResultView(
-        store=entry.store,
-        result=entry.result,
-        reason=entry.reason,
-        bytes_done=progress.bytes_done,
-        bytes_total=progress.bytes_total,
-        rate=progress.rate,
-        eta=progress.eta,
-        since=progress.since,
-    )
-
-
-def _waiting_of(job: Job, picture: Picture | None) -> str:
-    if picture is None or job.state.ended:
-        return ""
-    for waiting in picture.waits.get(job.image, ()):
-        if waiting.stores & job.pending:
-            return f"{waiting.reason}: {waiting.why}"
-    return ""
-
-
 def event_view(event: Event) -> EventView:
     return EventView(
         seq=event.seq,
@@ -140,4 +204,28 @@ def event_view(event: Event) -> EventView:
         image=event.image,
         store=event.store,
         job=event.job,
+    )
+
+
+def pause_view(pause: Pause, image: Image | None) -> PauseView:
+    """`image` as far as it is known."""
+    return PauseView(
+        scope=pause.scope,
+        image=pause.image,
+        image_name=image.name if image else "",
+        store=pause.store,
+        by=pause.by,
+        reason=pause.reason,
+        since=pause.since,
+    )
+
+
+def finding_view(finding: Finding, coming: str) -> FindingView:
+    return FindingView(
+        image=finding.image,
+        store=finding.store,
+        defect=finding.defect,
+        detail=finding.detail,
+        next=coming,
+        seen_at=finding.seen_at,
     )

@@ -123,7 +123,7 @@ class Stage:
     async def ask(self, image: str, *stores: str, allow_failure: bool = True) -> Job:
         request = CopyRequest(image=image, stores=stores, all_stores=not stores, allow_failure=allow_failure)
         await self.until(lambda: self.running.showcase.picture is not None, "first look")
-        return await self.running.intake.copy(request)
+        return (await self.running.intake.copy(request)).jobs[0]
 
     async def ended(self, job: Job) -> Job:
         """The job, once it has ended."""

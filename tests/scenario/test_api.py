@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from edgesync.daemon import intake
+from edgesync.daemon import desk
 from tests.fakes.glance.faults import Fault, Hang, status
 from tests.scenario.stage import Stage
 
@@ -171,7 +171,7 @@ async def test_metrics_agree_with_the_matrix(stage: Stage) -> None:
 
 async def test_a_request_is_refused_in_time_when_glance_hangs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     image = stage.fake.add_image(tags=[])
-    monkeypatch.setattr(intake, "PATIENCE", 0.2)
+    monkeypatch.setattr(desk, "PATIENCE", 0.2)
     async with served(stage) as client:
         stage.fake.faults.add(Fault(operation="image", kind=Hang(), times=100))
         async with client.post("/v1/jobs", json={"image": image, "all_stores": True}) as answer:

@@ -83,8 +83,6 @@ async def test_requests_that_can_not_be_carried_out_are_refused(stage: Stage) ->
         with pytest.raises(RequestError, match="is queued"):
             await stage.ask(queued)
         with pytest.raises(RequestError, match="not at central"):
-            await stage.ask(stray, "dcn1")
-        with pytest.raises(RequestError, match="not at central"):
             await stage.ask(stray, "central", "dcn1", allow_failure=False)
         with pytest.raises(RequestError, match="2 images are named 'twin'"):
             await stage.ask("twin")

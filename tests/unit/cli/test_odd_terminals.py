@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from edgesync.cli import progress
-from edgesync.cli.copy import _caller
+from edgesync.cli.context import caller
 from edgesync.cli.progress import Transfer, meter
 
 EDGESYNC = Path(sys.executable).with_name("edgesync")
@@ -60,7 +60,7 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
         raise KeyError("getpwuid(): uid not found: 12345")
 
     monkeypatch.setattr(getpass, "getuser", nameless)
-    assert _caller() == f"uid {os.getuid()}"
+    assert caller() == f"uid {os.getuid()}"
 
 
 def test_a_time_before_all_times_is_wrong_usage() -> None:

@@ -6,26 +6,16 @@ from collections import Counter
 from datetime import timedelta
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from edgesync.domain.copy import CopyState, Progress
+from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
 from edgesync.expose.matrix import copy_view, count_copies, natural, ordered_stores
-from edgesync.expose.picture import Picture
-from edgesync.plan.planner import make_plan
 from edgesync.plan.situation import Situation
 from tests.builders import NOW, attempt, failure, image, job, policy, situation, topology
+from tests.unit.expose.pictures import finding, picture_of, site
 from tests.unit.plan.test_planner_properties import situations
-
-
-def picture_of(case: Situation, *progress: Progress) -> Picture:
-    return Picture(
-        world=case.world,
-        wants=case.wants,
-        ledger=case.ledger,
-        plan=make_plan(case),
-        budget=case.budget,
-        progress={(entry.image, entry.store): entry for entry in progress},
-    )
 
 
 def state(case: Situation, store: str) -> CopyState:
@@ -66,16 +56,26 @@ def test_a_failed_copy_says_when_it_is_tried_again() -> None:
     assert (shown.reason, shown.remedy, shown.next_try) == ("it broke", "mend it", NOW + timedelta(seconds=60))
 
 
-@given(situations())
-def test_counts_agree_with_the_states(case: Situation) -> None:
-    picture = picture_of(case)
+defects = st.lists(st.tuples(st.sampled_from(["central", "dcn0", "dcn1"]), st.sampled_from(Defect)), max_size=4)
+
+
+@given(situations(), defects)
+def test_counts_agree_with_the_states(case: Situation, found: list[tuple[str, Defect]]) -> None:
+    known = case.world.topology.stores
+    pairs = list(zip(case.world.images.values(), found, strict=False))
+    picture = picture_of(
+        case,
+        sites=[
+            site(store, *(finding(one, store, defect) for one, (at, defect) in pairs if at == store))
+            for store in ("central", "dcn0", "dcn1")
+        ],
+    )
     expected = Counter(
         (store, copy_view(picture, one, store).state)
         for one in case.world.images.values()
         for store in ordered_stores(picture)
     )
     counted = count_copies(picture)
-    known = case.world.topology.stores
     assert {key: number for key, number in counted.items() if key[0] in known} == {
         key: number for key, number in expected.items() if key[1] is not CopyState.ABSENT
     }

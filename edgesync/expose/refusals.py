@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), each with a remedy."""
+"""Refusals: errors as `application/problem+json` (RFC 9457), each with a remedy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def of_validation(error: ValidationError) -> web.Response:
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every failure into a problem document."""
     try:
         return await handler(request)

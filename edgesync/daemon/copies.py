@@ -1,0 +1,166 @@
+"""Requests for copies.
+
+The rules are the vendor guide's: a store named explicitly that has the data already makes the request fail, `all`
+leaves such stores out; the image must be at the hub first, and is brought there where that can come on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from edgesync.daemon.desk import Desk, writable
+from edgesync.daemon.foresight import foresee
+from edgesync.domain.image import Image
+from edgesync.domain.job import Event, EventKind, Job, JobId, JobState, Origin, StoreResult
+from edgesync.domain.policy import Policy
+from edgesync.domain.store import StoreId, Topology
+from edgesync.errors import EdgesyncError, NotFoundError, RequestError
+from edgesync.execute.record import new_id
+from edgesync.expose.picture import Picture
+from edgesync.expose.requests import CopyRequest, Refusal, Taken
+
+# Images that one request for a policy's copies takes: whoever asks is answered within seconds.
+AT_ONCE = 500
+
+
+class Copies:
+    """Takes requests for copies of one image, or of all that a policy misses."""
+
+    def __init__(self, desk: Desk, policies: Callable[[], Sequence[Policy]]) -> None:
+        self._desk = desk
+        self._policies = policies
+
+    async def take(self, request: CopyRequest) -> Taken:
+        if request.policy is not None:
+            return await self._of_policy(request, self._policy(request.policy))
+        self._desk.room_for(1)
+        image = await self._desk.find(request.image or "")
+        stores, notes = choose_stores(request, image, self._desk.picture().world.topology)
+        return await self._finish(request, [self._job(request, image, stores)], Taken(jobs=(), notes=notes))
+
+    async def _of_policy(self, request: CopyRequest, policy: Policy) -> Taken:
+        picture = self._desk.picture()
+        jobs: list[Job] = []
+        refused: list[Refusal] = []
+        left = 0
+        for image, missing in _misses(picture, policy):
+            if len(jobs) + len(refused) == AT_ONCE:
+                left += 1
+                continue
+            try:
+                stores = _hub_first(missing, image, picture.world.topology, allow_failure=policy.allow_failure)
+            except EdgesyncError as error:
+                refused.append(
+                    Refusal(image=image.id, image_name=image.name, detail=error.message, remedy=error.remedy)
+                )
+            else:
+                allow = request.allow_failure and policy.allow_failure
+                jobs.append(replace(self._job(request, image, stores), allow_failure=allow))
+        return await self._finish(request, jobs, Taken(jobs=(), refused=tuple(refused), left=left))
+
+    def _policy(self, name: str) -> Policy:
+        policies = {policy.name: policy for policy in self._policies()}
+        if name not in policies:
+            known = ", ".join(policies) or "none"
+            raise NotFoundError(f"there is no policy {name!r}", remedy=f"the configuration has: {known}")
+        return policies[name]
+
+    async def _finish(self, request: CopyRequest, jobs: Sequence[Job], taken: Taken) -> Taken:
+        """Write the jobs down, or for a dry run only see what would become of them."""
+        if request.dry_run:
+            would_be = tuple(replace(job, id=JobId(f"dry-run-{number}")) for number, job in enumerate(jobs, start=1))
+            foreseen = foresee(self._desk.picture(), would_be, self._desk.clock.now())
+            return replace(taken, jobs=would_be, foreseen=foreseen)
+        self._desk.room_for(len(jobs))
+        for job in jobs:
+            await self._desk.take(job, _created(job))
+        return replace(taken, jobs=tuple(jobs))
+
+    def _job(self, request: CopyRequest, image: Image, stores: tuple[StoreId, ...]) -> Job:
+        now = self._desk.clock.now()
+        return Job(
+            id=JobId(new_id()),
+            image=image.id,
+            image_name=image.name,
+            origin=Origin.PERSON,
+            requested_by=request.who,
+            allow_failure=request.allow_failure,
+            priority=0,
+            state=JobState.QUEUED if stores else JobState.DONE,
+            stores=tuple(StoreResult(store=store) for store in stores),
+            created_at=now,
+            ended_at=None if stores else now,
+            urgent=request.urgent,
+        )
+
+
+def choose_stores(
+    request: CopyRequest, image: Image, topology: Topology
+) -> tuple[tuple[StoreId, ...], tuple[str, ...]]:
+    """The stores that a request means, and what to tell of them; RequestError says what is wrong.
+
+    None when `all` finds a copy everywhere.
+    """
+    stores = topology.writable - image.stores if request.all_stores else _named(request, image, topology)
+    chosen = _hub_first(stores, image, topology, allow_failure=request.allow_failure)
+    if request.all_stores or set(chosen) == stores:
+        return chosen, ()
+    return chosen, (f"{topology.hub} was added: the image is not there yet, and every copy comes from there",)
+
+
+def _hub_first(
+    stores: frozenset[StoreId], image: Image, topology: Topology, *, allow_failure: bool
+) -> tuple[StoreId, ...]:
+    """The stores in order, the hub among them where the image has yet to come there."""
+    if not image.active:
+        raise RequestError(
+            f"image {image.id} is {image.status}; only an active image can be copied",
+            remedy="upload or import its data first: openstack image show tells its status",
+        )
+    hub = topology.hub
+    if stores - {hub} and hub not in image.stores:
+        if not allow_failure:
+            # All or nothing is one import, and the edges can't start before the hub has the data.
+            raise RequestError(
+                f"image {image.id} is not at {hub}, and every copy comes from there",
+                remedy=f"copy it there first: edgesync copy {image.id} --stores {hub}",
+            )
+        stores |= {hub}
+    return tuple(sorted(stores, key=lambda store: (store != hub, store)))
+
+
+def _named(request: CopyRequest, image: Image, topology: Topology) -> frozenset[StoreId]:
+    stores = writable(request.stores, topology)
+    if there := sorted(stores & image.stores):
+        raise RequestError(
+            f"image {image.id} is already in {', '.join(there)}; nothing was copied",
+            remedy="leave that store out, or use --all-stores, which skips stores that have the image",
+        )
+    return stores
+
+
+def _misses(picture: Picture, policy: Policy) -> Iterator[tuple[Image, frozenset[StoreId]]]:
+    """The images that miss a copy which this policy wants and no open job asks for, by name."""
+    topology = picture.world.topology
+    found = []
+    for image_id, want in picture.wants.gaps.items():
+        image = picture.world.images.get(image_id)
+        if image is None or policy.name not in {entry.name for entry in want.policies}:
+            continue
+        missing = policy.targets(topology.writable) & topology.writable & (want.missing - image.stores)
+        if missing := missing - picture.asked.get(image_id, frozenset()):
+            found.append((image, missing))
+    yield from sorted(found, key=lambda entry: (entry[0].name, entry[0].id))
+
+
+def _created(job: Job) -> Event:
+    stores = ", ".join(entry.store for entry in job.stores) or "no store: every one has a copy"
+    urgently = " urgently" if job.urgent else ""
+    return Event(
+        at=job.created_at,
+        kind=EventKind.JOB_CREATED,
+        message=f"{job.requested_by} asked{urgently} for copies of {job.image_name or job.image} in {stores}",
+        image=job.image,
+        job=job.id,
+    )

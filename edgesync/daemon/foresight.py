@@ -1,0 +1,25 @@
+"""What would be, if these jobs were there: the planner's own answer, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from edgesync.domain.job import Job
+from edgesync.expose.picture import Picture
+from edgesync.plan.planner import Situation, make_plan
+
+
+def foresee(picture: Picture, jobs: Sequence[Job], now: datetime) -> Picture:
+    """The picture with these jobs in it, and the plan that they would lead to now."""
+    ledger = replace(picture.ledger, jobs=(*picture.ledger.jobs, *jobs))
+    situation = Situation(
+        world=picture.world,
+        wants=picture.wants,
+        ledger=ledger,
+        budget=picture.budget,
+        now=now,
+        followed=frozenset(attempt.id for attempt in ledger.attempts),
+    )
+    return replace(picture, ledger=ledger, plan=make_plan(situation))

@@ -1,0 +1,76 @@
+"""Gauges of the sites: health, room, findings, stalls, pauses. Read off the last picture when scraped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from edgesync.domain.site import BreakerState, Defect
+from edgesync.expose.picture import Picture
+
+
+def sites(picture: Picture) -> Iterator[Metric]:
+    yield _up(picture)
+    yield _breakers(picture)
+    yield from _pools(picture)
+    yield _findings(picture)
+    yield _stalled(picture)
+    pauses = GaugeMetricFamily("edgesync_pauses", "Pauses in force.")
+    pauses.add_metric([], len(picture.ledger.pauses))
+    yield pauses
+
+
+def _up(picture: Picture) -> Metric:
+    family = GaugeMetricFamily("edgesync_store_up", "1 while copies are sent to the store, else 0.", labels=["store"])
+    for store in sorted(picture.world.topology.stores):
+        family.add_metric([store], int(picture.site(store).breaker.state is BreakerState.CLOSED))
+    return family
+
+
+def _breakers(picture: Picture) -> Metric:
+    family = GaugeMetricFamily(
+        "edgesync_store_breaker_state", "1 for the state that the store's breaker is in.", labels=["store", "state"]
+    )
+    for store in sorted(picture.world.topology.stores):
+        for state in BreakerState:
+            family.add_metric([store, state.value], int(picture.site(store).breaker.state is state))
+    return family
+
+
+def _pools(picture: Picture) -> Iterator[Metric]:
+    """Only where Ceph has told."""
+    used = GaugeMetricFamily("edgesync_pool_used_bytes", "Image data in the store's pool.", labels=["store"])
+    available = GaugeMetricFamily("edgesync_pool_available_bytes", "Room left in the store's pool.", labels=["store"])
+    for store, site in sorted(picture.world.sites.items()):
+        if site.capacity is not None:
+            used.add_metric([store], site.capacity.used)
+            available.add_metric([store], site.capacity.available)
+    yield used
+    yield available
+
+
+def _findings(picture: Picture) -> Metric:
+    """Only of stores that were audited: no finding and no look are not the same."""
+    family = GaugeMetricFamily(
+        "edgesync_findings", "Copies on which Glance and Ceph disagree, by defect.", labels=["store", "defect"]
+    )
+    for store, site in sorted(picture.world.sites.items()):
+        if site.audited_at is None and not site.findings:
+            continue
+        counts = Counter(finding.defect for finding in site.findings.values())
+        for defect in Defect:
+            family.add_metric([store, defect.value], counts[defect])
+    return family
+
+
+def _stalled(picture: Picture) -> Metric:
+    family = GaugeMetricFamily(
+        "edgesync_stalled_imports", "Imports of ours that do not get on, by the store being written.", labels=["store"]
+    )
+    followed = {attempt.id for attempt in picture.ledger.attempts}
+    counts = Counter(stall.store for attempt, stall in picture.stalls.items() if attempt in followed)
+    for store in sorted(picture.world.topology.stores):
+        family.add_metric([store], counts[store])
+    return family

@@ -1,0 +1,66 @@
+"""How a job stands, store by store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgesync.domain.action import Waiting
+from edgesync.domain.copy import Stall
+from edgesync.domain.job import Job, StoreResult
+from edgesync.expose.picture import Picture
+from edgesync.expose.views import JobView, StoreResultView
+
+
+def job_view(job: Job, picture: Picture | None, notes: Sequence[str] = ()) -> JobView:
+    return JobView(
+        id=job.id,
+        work=job.work,
+        image=job.image,
+        image_name=job.image_name,
+        origin=job.origin,
+        requested_by=job.requested_by,
+        allow_failure=job.allow_failure,
+        urgent=job.urgent,
+        state=job.state,
+        stores=[_result_view(job, entry, picture) for entry in job.stores],
+        created_at=job.created_at,
+        ended_at=job.ended_at,
+        waiting=_waiting_of(job, picture),
+        uri=(job.source.uri or "") if job.source else "",
+        notes=list(notes),
+    )
+
+
+def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> StoreResultView:
+    view = StoreResultView(store=entry.store, result=entry.result, reason=entry.reason)
+    if picture is None or entry.result.ended:
+        return view
+    if stall := _stall_of(job, entry, picture):
+        view.stalled = f"{stall.why}; {stall.next}"
+    progress = picture.progress.get((job.image, entry.store))
+    if progress is not None:
+        view.bytes_done, view.bytes_total = progress.bytes_done, progress.bytes_total
+        view.rate, view.eta, view.since = progress.rate, progress.eta, progress.since
+        return view
+    image = picture.world.images.get(job.image)
+    view.bytes_total = image.size if image and job.work.brings else None
+    waiting = next((waiting for waiting in _waits_of(job, picture) if entry.store in waiting.stores), None)
+    if waiting is not None:
+        view.waiting, view.until = f"{waiting.reason}: {waiting.why}", waiting.until
+    return view
+
+
+def _stall_of(job: Job, entry: StoreResult, picture: Picture) -> Stall | None:
+    attempt = picture.attempts.get(job.image)
+    stall = picture.stalls.get(attempt.id) if attempt is not None and entry.store in attempt.stores else None
+    return stall if stall is not None and stall.store == entry.store else None
+
+
+def _waits_of(job: Job, picture: Picture) -> Sequence[Waiting]:
+    return [waiting for waiting in picture.waits.get(job.image, ()) if waiting.stores & job.pending]
+
+
+def _waiting_of(job: Job, picture: Picture | None) -> str:
+    if picture is None or job.state.ended:
+        return ""
+    return next((f"{waiting.reason}: {waiting.why}" for waiting in _waits_of(job, picture)), "")

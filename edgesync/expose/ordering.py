@@ -1,0 +1,127 @@
+"""The orders: their form is checked here, and they are handed to the counter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from edgesync.domain.image import ImageId
+from edgesync.domain.pause import Pause
+from edgesync.errors import TransientError
+from edgesync.expose.answers import as_json
+from edgesync.expose.jobs import job_view
+from edgesync.expose.picture import Showcase
+from edgesync.expose.reading import job_id
+from edgesync.expose.requests import (
+    CopyRequest,
+    Counter,
+    ImportRequest,
+    PauseRequest,
+    RemovalRequest,
+    Request,
+    Scope,
+    Taken,
+)
+from edgesync.expose.views import JobView, PauseView, RefusalView, pause_view
+
+# Seconds without a byte after which an upload is given up.
+SILENCE = 60.0
+
+
+class _RemovalQuery(BaseModel):
+    """`?pause=true&requested_by=...`"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pause: bool = False
+    requested_by: str = ""
+
+
+class Ordering:
+    """The routes that change something."""
+
+    def __init__(self, *, showcase: Showcase, counter: Counter) -> None:
+        self._showcase = showcase
+        self._counter = counter
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/jobs", self._copy),
+            web.post("/v1/jobs/{job}/cancel", self._cancel),
+            web.post("/v1/imports", self._import),
+            web.put("/v1/jobs/{job}/data", self._receive),
+            web.delete("/v1/images/{image}/copies/{store}", self._remove),
+            web.post("/v1/pauses", self._pause),
+            web.delete("/v1/pauses", self._resume),
+        ]
+
+    async def _copy(self, request: web.Request) -> web.Response:
+        order = CopyRequest.model_validate_json(await request.read())
+        taken = await self._counter.copy(order)
+        status = HTTPStatus.OK if order.dry_run else HTTPStatus.ACCEPTED
+        if order.policy is None:
+            return as_json(self._views(taken)[0], status)
+        refused = [
+            RefusalView(image=entry.image, image_name=entry.image_name, detail=entry.detail, remedy=entry.remedy)
+            for entry in taken.refused
+        ]
+        body = {"jobs": self._views(taken), "refused": refused, "left": taken.left, "notes": taken.notes}
+        return as_json(body, status)
+
+    async def _import(self, request: web.Request) -> web.Response:
+        taken = await self._counter.import_image(ImportRequest.model_validate_json(await request.read()))
+        return as_json(self._views(taken)[0], HTTPStatus.ACCEPTED)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        """No limit to the size, and never more than a chunk in memory: the body is passed on as it comes."""
+        taken = await self._counter.receive(job_id(request), _chunks(request))
+        return as_json(self._views(taken)[0])
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        order = Request.model_validate_json(await request.read() or b"{}")
+        return as_json(self._views(await self._counter.cancel(job_id(request), order.who))[0])
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        query = _RemovalQuery.model_validate(dict(request.query))
+        order = RemovalRequest(
+            image=request.match_info["image"],
+            store=request.match_info["store"],
+            pause=query.pause,
+            requested_by=query.requested_by,
+        )
+        return as_json(self._views(await self._counter.remove(order))[0], HTTPStatus.ACCEPTED)
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        pause = await self._counter.pause(PauseRequest.model_validate_json(await request.read()))
+        return as_json(self._pause_view(pause), HTTPStatus.CREATED)
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        """Answers with the pause that was lifted."""
+        return as_json(self._pause_view(await self._counter.resume(Scope.model_validate(dict(request.query)))))
+
+    def _views(self, taken: Taken) -> list[JobView]:
+        picture = taken.foreseen or self._showcase.picture
+        return [job_view(job, picture, taken.notes) for job in taken.jobs]
+
+    def _pause_view(self, pause: Pause) -> PauseView:
+        images = self._showcase.picture.world.images if self._showcase.picture else {}
+        return pause_view(pause, images.get(pause.image or ImageId("")))
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """The body, piece by piece."""
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE):
+                chunk = await request.content.readany()
+        except TimeoutError as error:
+            raise TransientError(
+                f"no data has come for {SILENCE:g} seconds; the upload was given up", remedy="send the file again"
+            ) from error
+        if not chunk:
+            return
+        yield chunk

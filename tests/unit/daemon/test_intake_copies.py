@@ -1,0 +1,157 @@
+"""Requests for copies: several forms, one set of rules, and a dry run that writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edgesync.daemon import copies
+from edgesync.domain.job import EventKind, JobState
+from edgesync.domain.store import Store, StoreId
+from edgesync.errors import NotFoundError, RequestError, TransientError
+from edgesync.expose.jobs import job_view
+from edgesync.expose.requests import CopyRequest
+from tests.builders import attempt, failure, image, job, policy, situation, topology
+from tests.unit.daemon.paper import Counter, counter
+from tests.unit.expose.pictures import picture_of
+
+
+def request(**given: Any) -> CopyRequest:
+    return CopyRequest(**{"requested_by": "alice", **given})
+
+
+def stores_of(found: Any) -> list[str]:
+    return [entry.store for entry in found.stores]
+
+
+async def test_a_request_becomes_a_job_and_a_line_of_history() -> None:
+    at = counter(picture_of(situation(image())))
+    taken = await at.intake.copy(request(image="img", stores=("dcn1", "dcn0"), urgent=True))
+    assert taken.jobs == (at.job,)
+    assert (stores_of(at.job), at.job.urgent, at.job.requested_by) == (["dcn0", "dcn1"], True, "alice")
+    (event,) = at.journal.events
+    assert (event.kind, event.message) == (
+        EventKind.JOB_CREATED,
+        "alice asked urgently for copies of img in dcn0, dcn1",
+    )
+    assert at.told == [None]
+
+
+async def test_an_image_that_is_only_at_an_edge_goes_to_the_hub_first_and_the_answer_says_so() -> None:
+    at = counter(picture_of(situation(image(stores=("dcn0",)))))
+    taken = await at.intake.copy(request(image="img", stores=("dcn1",)))
+    assert stores_of(at.job) == ["central", "dcn1"]
+    assert taken.notes == ("central was added: the image is not there yet, and every copy comes from there",)
+    everywhere = await at.intake.copy(request(image="img", all_stores=True))
+    assert (stores_of(everywhere.jobs[0]), everywhere.notes) == (["central", "dcn1"], ())
+
+
+@pytest.mark.parametrize(
+    ("stores", "allow", "said", "remedy"),
+    [
+        (("dcn1",), False, "image id-img is not at central", "edgesync copy id-img --stores central"),
+        (("dcn0",), True, "already in dcn0; nothing was copied", "--all-stores"),
+        (("dcn7",), True, "Glance has no store dcn7", "central, cold, dcn0, dcn1"),
+        (("cold",), True, "nothing can be copied to cold: read-only", "central, dcn0, dcn1"),
+    ],
+)
+async def test_what_can_not_be_done_is_refused_with_a_remedy(
+    stores: tuple[str, ...], allow: bool, said: str, remedy: str
+) -> None:
+    known = topology()
+    known.stores[StoreId("cold")] = Store(id=StoreId("cold"), read_only=True)
+    at = counter(picture_of(situation(image(stores=("dcn0",)), stores=known)))
+    with pytest.raises(RequestError, match=said) as refused:
+        await at.intake.copy(request(image="img", stores=stores, allow_failure=allow))
+    assert remedy in refused.value.remedy
+    assert at.journal.kept == {}
+
+
+async def test_before_the_first_look_the_request_is_refused_for_now() -> None:
+    with pytest.raises(TransientError, match="does not know the images yet"):
+        await counter(None).intake.copy(request(image="img", all_stores=True))
+
+
+async def test_when_every_store_has_it_the_job_is_done_at_once() -> None:
+    at = counter(picture_of(situation(image(stores=("central", "dcn0", "dcn1")))))
+    await at.intake.copy(request(image="img", all_stores=True))
+    assert (at.job.state, at.job.stores) == (JobState.DONE, ())
+
+
+def of_policy(*more: Any, **given: Any) -> Counter:
+    """A counter in a cloud where policy golden misses the copies of a and b, somebody has asked for c, d is fine."""
+    golden = policy("golden", **given)
+    asked = image("c")
+    images = (image("b", stores=("central", "dcn1")), image("a"), asked, image("d", stores=("central", "dcn0", "dcn1")))
+    case = situation(*images, *more, policies=[golden], jobs=[job(asked, "dcn0", "dcn1")])
+    return counter(picture_of(case), policies=lambda: (golden,))
+
+
+async def test_a_policys_name_stands_for_every_copy_that_it_misses() -> None:
+    at = of_policy()
+    taken = await at.intake.copy(request(policy="golden", urgent=True))
+    assert [(entry.image_name, stores_of(entry), entry.urgent) for entry in taken.jobs] == [
+        ("a", ["dcn0", "dcn1"], True),
+        ("b", ["dcn0"], True),
+    ]
+    assert len(at.journal.kept) == 2
+
+
+async def test_one_bad_image_of_a_policy_does_not_stop_the_others() -> None:
+    queued = image("0-queued", status="queued", stores=())
+    taken = await of_policy(queued).intake.copy(request(policy="golden"))
+    assert [entry.image_name for entry in taken.jobs] == ["a", "b"]
+    assert [(entry.image_name, entry.detail) for entry in taken.refused] == [
+        ("0-queued", "image id-0-queued is queued; only an active image can be copied")
+    ]
+
+
+async def test_a_policys_all_or_nothing_holds_for_its_jobs_too() -> None:
+    taken = await of_policy(allow_failure=False).intake.copy(request(policy="golden"))
+    assert [entry.allow_failure for entry in taken.jobs] == [False, False]
+
+
+async def test_too_many_images_are_taken_in_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "AT_ONCE", 1)
+    taken = await of_policy().intake.copy(request(policy="golden"))
+    assert ([entry.image_name for entry in taken.jobs], taken.left) == (["a"], 1)
+
+
+async def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(NotFoundError, match="no policy 'silver'") as refused:
+        await of_policy().intake.copy(request(policy="silver"))
+    assert refused.value.remedy == "the configuration has: golden"
+
+
+async def test_a_dry_run_tells_what_would_start_and_what_would_wait_and_writes_nothing() -> None:
+    one, other = image("one"), image("other")
+    case = situation(one, other, attempts=[attempt(other, "dcn1")], per_store=1)
+    at = counter(picture_of(case))
+    taken = await at.intake.copy(request(image="one", all_stores=True, dry_run=True))
+    assert (at.journal.kept, at.journal.events, at.told) == ({}, [], [])
+    first, second = job_view(taken.jobs[0], taken.foreseen).stores
+    assert (first.store, first.waiting, first.bytes_total) == ("dcn0", "", 1 << 30)
+    assert second.waiting == "budget: all import slots are taken"
+
+
+async def test_a_dry_run_of_a_policy_sees_its_jobs_get_into_each_others_way() -> None:
+    at = of_policy()
+    assert at.showcase.picture is not None
+    at.showcase.picture = replace(at.showcase.picture, budget=replace(at.showcase.picture.budget, per_store=1))
+    taken = await at.intake.copy(request(policy="golden", dry_run=True))
+    waits = {
+        (entry.image_name, row.store): row.waiting
+        for entry in taken.jobs
+        for row in job_view(entry, taken.foreseen).stores
+    }
+    assert waits == {("a", "dcn0"): "", ("a", "dcn1"): "", ("b", "dcn0"): "budget: all import slots are taken"}
+    assert at.journal.kept == {}
+
+
+async def test_a_failure_does_not_keep_a_person_from_asking() -> None:
+    one = image()
+    at = counter(picture_of(situation(one, failures=[failure(one, "dcn0")])))
+    taken = await at.intake.copy(request(image="img", stores=("dcn0",), dry_run=True))
+    assert job_view(taken.jobs[0], taken.foreseen).stores[0].waiting == ""
