@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from edgesync.daemon.recollection import Recollection
 from edgesync.domain.action import Follow, Plan, SettleJob, Start
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Event, EventKind
@@ -22,7 +23,6 @@ from edgesync.errors import ConfigError, ConflictError, EdgesyncError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
-from edgesync.daemon.recollection import Recollection
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.observe.observer import Observer, Sighting
 from edgesync.observe.sites import Sites
@@ -67,7 +67,9 @@ def decide(situation: Situation, board: ProgressBoard) -> Picture:
         ledger=situation.ledger,
         plan=make_plan(situation),
         budget=situation.budget,
+        rules=situation.rules,
         progress=board.entries,
+        stalls=board.stalls,
     )
 
 
@@ -192,7 +194,7 @@ class Cycle:
 
     async def _with_sites(self, world: World) -> World:
         """The world with what is known of the sites; what has become of them is told."""
-        self._sites.see(world.images)
+        self._sites.see(world.images, world.topology)
         await self._sites.first()
         sites = self._sites.sites(world.topology.stores)
         await self._tell(self._sites.events())
@@ -201,9 +203,7 @@ class Cycle:
     async def _makers(self, world: World, pruning: Sequence[Policy]) -> Mapping[tuple[ImageId, StoreId], str]:
         """Which of these policies had copies made that no policy wants now."""
         hub = world.topology.hub
-        unwanted = [
-            image.id for image in world.images.values() if image.stores - self._wants.stores(image.id) - {hub}
-        ]
+        unwanted = [image.id for image in world.images.values() if image.stores - self._wants.stores(image.id) - {hub}]
         makers = await self._journal.makers(unwanted) if unwanted else {}
         names = {policy.name for policy in pruning}
         return {copy: maker for copy, maker in makers.items() if maker in names}
@@ -243,7 +243,8 @@ class Cycle:
         picture = self._showcase.picture
         image = picture.world.images.get(action.image) if picture else None
         try:
-            attempt = await self._recorder.open(action, image.name if image else "")
+            # None: one that has yet to be imported, or whose leftovers are cleared away.
+            attempt = await self._recorder.open(action, image)
         except ConflictError as conflict:
             log.info("not started", image=action.image, why=conflict.message)
             return

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from edgesync.domain.job import Job
 from edgesync.expose.picture import Picture
-from edgesync.plan.planner import Situation, make_plan
+from edgesync.plan.planner import make_plan
+from edgesync.plan.situation import Situation
 
 
 def foresee(picture: Picture, jobs: Sequence[Job], now: datetime) -> Picture:
@@ -19,6 +20,7 @@ def foresee(picture: Picture, jobs: Sequence[Job], now: datetime) -> Picture:
         wants=picture.wants,
         ledger=ledger,
         budget=picture.budget,
+        rules=picture.rules,
         now=now,
         followed=frozenset(attempt.id for attempt in ledger.attempts),
     )

@@ -12,6 +12,7 @@ from edgesync.config import Settings, needs_restart
 from edgesync.daemon.compose import Daemon
 from edgesync.domain.job import Event, EventKind
 from edgesync.errors import ConfigError, EdgesyncError
+from edgesync.expose.picture import ConfigHealth
 
 log = structlog.get_logger(__name__)
 
@@ -43,26 +44,30 @@ class Reloader:
         try:
             settings = await asyncio.to_thread(self._read)
             if fixed := needs_restart(self._settings, settings):
-                raise ConfigError(fixed, remedy="restart edgesync for these, or put them back: systemctl restart edgesync")
+                raise ConfigError(
+                    fixed, remedy="restart edgesync for these, or put them back: systemctl restart edgesync"
+                )
         except ConfigError as error:
             await self._refused(error)
             return False
-        self._daemon.configure(settings)
+        await self._daemon.configure(settings)
         self._settings = settings
         now = self._daemon.clock.now()
-        health = self._daemon.showcase.health
-        self._daemon.showcase.health = replace(health, configured_at=now, config_error="", config_remedy="")
+        self._show(ConfigHealth(loaded_at=now))
         told = f"configuration reloaded: {len(settings.policies)} policies"
         log.info(told)
         await self._tell(EventKind.CONFIG_RELOADED, told)
         return True
 
     async def _refused(self, error: ConfigError) -> None:
-        health = self._daemon.showcase.health
-        self._daemon.showcase.health = replace(health, config_error=error.message, config_remedy=error.remedy)
+        loaded_at = self._daemon.showcase.health.config.loaded_at
+        self._show(ConfigHealth(loaded_at=loaded_at, error=error.message, remedy=error.remedy))
         for problem in error.problems:
             log.error("configuration refused, the old one goes on", problem=problem, remedy=error.remedy)
         await self._tell(EventKind.CONFIG_REFUSED, f"the old one goes on: {error.message}")
+
+    def _show(self, config: ConfigHealth) -> None:
+        self._daemon.showcase.health = replace(self._daemon.showcase.health, config=config)
 
     async def _tell(self, kind: EventKind, message: str) -> None:
         try:

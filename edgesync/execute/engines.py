@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from edgesync.domain.job import Work
 from edgesync.domain.store import StoreId
@@ -38,14 +37,12 @@ class Engines:
         }
 
 
-def engines_on(
-    bench: Workbench, *, poll: float, stall_after: float, trash_delay: timedelta, pools: Mapping[StoreId, str]
-) -> Engines:
-    """All engines on one bench. Times in seconds: between two looks at an import, and until it counts as stalled."""
-    watch = ImportWatch(bench, poll=poll, stall_after=stall_after)
+def engines_on(bench: Workbench, *, pools: Mapping[StoreId, str]) -> Engines:
+    """All engines on one bench; `pools` names the pool of each store whose Ceph is configured."""
+    watch = ImportWatch(bench)
     return Engines(
         copies=CopyImageEngine(bench, watch),
         imports=ImportEngine(bench, watch),
         removals=RemovalEngine(bench),
-        repairs=RepairEngine(bench, trash_delay=trash_delay, pools=pools),
+        repairs=RepairEngine(bench, pools=pools),
     )

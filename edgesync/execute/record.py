@@ -32,8 +32,9 @@ from edgesync.domain.job import (
 )
 from edgesync.domain.ports import Clock, Journal
 from edgesync.domain.store import StoreId
+from edgesync.execute.tuning import Tuning
 from edgesync.execute.wording import beginning, result_event, stall_event, what_is_done
-from edgesync.plan.retry import Backoff, remember
+from edgesync.plan.retry import remember
 from edgesync.plan.verdict import failed_everywhere
 
 log = structlog.get_logger(__name__)
@@ -52,9 +53,9 @@ class Recorder:
 
     journal: Journal
     clock: Clock
-    backoff: Backoff
-    # Told of every copy that ended, for the metrics.
-    on_result: Callable[[StoreId, CopyResult, float], None]
+    tuning: Tuning
+    # Told of every attempt's results, with the seconds it took.
+    on_result: Callable[[Attempt, StoreResult, float], None]
     # Told when the journal changed, so that the next plan reads it again.
     on_change: Callable[[], None]
 
@@ -139,6 +140,8 @@ class Recorder:
     async def settle(self, action: SettleJob) -> None:
         results = [StoreResult(store=store, result=CopyResult.COPIED, reason=action.reason) for store in action.copied]
         results += [StoreResult(store=store, result=CopyResult.FAILED, reason=action.reason) for store in action.failed]
+        gone = [StoreResult(store=store, result=CopyResult.REMOVED, reason=action.reason) for store in action.removed]
+        results += gone
         verdict = Verdict(results=tuple(results), message=action.reason)
         await self._write(self.journal.settle(action.job, verdict, at=self.clock.now()))
 
@@ -152,8 +155,7 @@ class Recorder:
             return
         seconds = (now - attempt.started_at).total_seconds()
         for entry in verdict.results:
-            if attempt.work.brings:
-                self.on_result(entry.store, entry.result, seconds)
+            self.on_result(attempt, entry, seconds)
             level = log.error if entry.result.bad else log.info
             level(
                 f"{what_is_done(attempt)}: {entry.result}",
@@ -176,7 +178,7 @@ class Recorder:
                 error=entry.reason,
                 remedy=remedy,
                 hopeless=hopeless,
-                backoff=self.backoff,
+                backoff=self.tuning.backoff,
                 jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret
                 now=self.clock.now(),
             )

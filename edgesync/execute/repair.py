@@ -7,7 +7,6 @@ looking again tells what remains to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 import structlog
 
@@ -33,10 +32,9 @@ MENDS = {
 class RepairEngine:
     """Mends one copy: a repair concerns exactly one store."""
 
-    def __init__(self, bench: Workbench, *, trash_delay: timedelta, pools: Mapping[StoreId, str]) -> None:
+    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str]) -> None:
         self._bench = bench
         # For how long what was trashed can be restored.
-        self._trash_delay = trash_delay
         self._pools = pools
 
     async def begin(self, attempt: Attempt) -> None:
@@ -79,7 +77,7 @@ class RepairEngine:
         await self._end(attempt, result, follow_up)
 
     async def _trash(self, finding: Finding, cluster: Cluster) -> StoreResult:
-        await cluster.trash(finding.image, delay=self._trash_delay)
+        await cluster.trash(finding.image, delay=self._bench.tuning.trash_delay)
         return _mended(finding.store, f"{finding.detail}; moved into RBD's trash: {self._way_back(finding.store)}")
 
     async def _unlist(self, finding: Finding, cluster: Cluster) -> tuple[StoreResult, Job | None]:
@@ -90,7 +88,7 @@ class RepairEngine:
             return _failed(store, f"{finding.detail}, but {why}"), None
         trashed = ""
         if finding.defect is not Defect.NO_IMAGE:
-            await cluster.trash(image.id, delay=self._trash_delay)
+            await cluster.trash(image.id, delay=self._bench.tuning.trash_delay)
             trashed = f", its data is in RBD's trash: {self._way_back(store)}"
         try:
             await self._bench.glance.delete_from_store(image.id, store)
@@ -155,7 +153,7 @@ class RepairEngine:
     def _way_back(self, store: StoreId) -> str:
         """How to restore what was trashed, and for how long that is sure to be possible."""
         pool = self._pools.get(store, "images")
-        hours = self._trash_delay.total_seconds() / 3600
+        hours = self._bench.tuning.trash_delay.total_seconds() / 3600
         return (
             f"for {hours:g} h, `rbd trash ls --pool {pool}` at that site shows its id, and "
             f"`rbd trash restore --pool {pool} ID` brings it back"

@@ -32,19 +32,17 @@ class Ending:
 
 
 class ImportWatch:
-    """How imports are watched: `poll` seconds between two looks, stalled after `stall_after` without any sign."""
+    """How imports are watched, at the bench's pace."""
 
-    def __init__(self, bench: Workbench, *, poll: float, stall_after: float) -> None:
+    def __init__(self, bench: Workbench) -> None:
         self._bench = bench
-        self._poll = poll
-        self._stall_after = stall_after
 
     async def until_over(self, attempt: Attempt) -> Ending:
         """Return when the import's lock is gone or has expired; NotFoundError when the image is gone."""
         bench = self._bench
         gauge = Gauge(bench, attempt)
-        stalls = StallWatch(bench, attempt, patience=self._stall_after)
-        pause = self._poll
+        stalls = StallWatch(bench, attempt, patience=self._bench.tuning.stall_after)
+        pause = self._bench.tuning.poll
         while True:
             try:
                 image = await bench.look(attempt.image)
@@ -59,13 +57,13 @@ class ImportWatch:
             if attempt.task is None or image.lock != attempt.task:
                 return Ending(image=image, task=task)
             holder = bench.locks.holder(image, tasks, bench.clock.now())
-            if holder is not None and bench.locks.expired(holder, bench.clock.now()):
+            if holder is not None and expired(holder, bench.clock.now()):
                 return Ending(image=image, task=task, cut=_expired(holder.updated_at))
             writing = being_written(attempt, image)
             reading = await gauge.read(writing)
             bench.board.update(attempt, image, task, bench.clock.now(), measured=reading.written)
             await stalls.consider(image, holder, writing, reading)
-            pause = self._poll
+            pause = self._bench.tuning.poll
             await bench.clock.sleep(pause)
 
 

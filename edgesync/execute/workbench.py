@@ -15,9 +15,10 @@ from edgesync.domain.ports import Clock, Cluster, Glance
 from edgesync.domain.site import Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, UnreachableError
-from edgesync.execute.locks import Locks
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
+from edgesync.execute.tuning import Tuning
+from edgesync.plan.locks import Locks, expired
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class Workbench:
     clusters: Mapping[StoreId, Cluster]
     hub: StoreId
     locks: Locks
+    tuning: Tuning
 
     async def look(self, image_id: ImageId) -> Image:
         """Show the image, and let the next plan know it so; NotFoundError when it is gone."""
@@ -83,7 +85,7 @@ class Workbench:
         if image.lock is None:
             return False
         holder = self.locks.holder(image, await self.glance.tasks(image.id), self.clock.now())
-        return holder is not None and not self.locks.expired(holder, self.clock.now())
+        return holder is not None and not expired(holder, self.clock.now())
 
     async def trouble(self, store: StoreId) -> str:
         """Why the store's cluster can't be used now; empty when it answers, or when nobody can tell."""

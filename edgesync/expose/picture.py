@@ -14,6 +14,7 @@ from edgesync.domain.site import Site
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
+from edgesync.plan.situation import Rules
 from edgesync.plan.wants import Wants
 
 
@@ -30,6 +31,7 @@ class Picture:
     progress: Mapping[tuple[ImageId, StoreId], Progress]
     # Imports of ours that do not get on. As live as the progress.
     stalls: Mapping[AttemptId, Stall] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
     attempts: Mapping[ImageId, Attempt] = field(init=False)
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.
@@ -52,7 +54,7 @@ class Picture:
         return self.world.sites.get(store) or Site(store=store)
 
     def settings_of(self, store: StoreId) -> StoreSettings:
-        return self.budget.stores.get(store) or StoreSettings()
+        return self.budget.settings(store)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,8 +5,7 @@ Relies on these behaviours of Glance (tried):
   a transaction may commit late, so the window overlaps the one before.
 - The import lock does not bump `updated_at`, the two lists do. An image that was seen moving is therefore shown one by
   one until it rests.
-- Whose lock it is, and when it can be taken, is in the task that the lock names; where tasks are not told (before
-  API v2.12) a lock counts from when we first saw it.
+- Whose lock it is, and when it can be taken, is in the task that the lock names (`plan.locks`).
 - A deleted image simply is not listed any more: only a full pass, or a 404 on showing it, tells.
 """
 
@@ -16,15 +15,16 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
+from edgesync.domain.image import Image, ImageId, ImportTask
 from edgesync.domain.ports import Clock, Glance
 from edgesync.domain.store import StoreId, Topology
 from edgesync.domain.world import World
 from edgesync.errors import EdgesyncError, NotFoundError, PermanentError, TransientError
+from edgesync.plan.locks import Locks
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,6 @@ SHOWN_AT_ONCE = 4
 SHOWN_PER_PASS = 100
 # The task behind somebody else's lock is looked at so often: it matters only an hour after its last update.
 LOCK_EVERY = timedelta(seconds=30)
-FORGOTTEN = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +62,10 @@ class _Memory:
 class Observer:
     """Sees images and stores through Glance. One pass at a time."""
 
-    def __init__(self, glance: Glance, clock: Clock, *, hub: StoreId, full_every: timedelta) -> None:
+    def __init__(
+        self, glance: Glance, clock: Clock, *, hub: StoreId, full_every: timedelta, locks: Locks | None = None
+    ) -> None:
+        self._locks = locks or Locks()
         self._glance = glance
         self._clock = clock
         self._full_every = full_every
@@ -122,6 +124,7 @@ class Observer:
         self._memory.moving.discard(image_id)
         self._memory.locks.pop(image_id, None)
         self._memory.asked.pop(image_id, None)
+        self._locks.forget(image_id)
 
     def _sighting(self, *, full: bool) -> Sighting:
         before, now = self._told, self._topology
@@ -202,14 +205,8 @@ class Observer:
         image = self._memory.images.get(image_id)
         if image is None or image.lock is None:
             return
-        known = self._memory.locks.get(image_id)
-        told = next((task for task in tasks if task.id == image.lock), None)
-        if told is not None:
-            self._memory.locks[image_id] = told
-        elif known is None or known.id != image.lock:
-            # A task that Glance has forgotten while it tells of others: then it gives the lock to whoever asks.
-            since = FORGOTTEN if tasks else self._clock.now()
-            self._memory.locks[image_id] = _untold(image.lock, since)
+        if holder := self._locks.holder(image, tasks, self._clock.now()):
+            self._memory.locks[image_id] = holder
 
     async def _each(self, images: Iterable[ImageId], look: Callable[[ImageId], Awaitable[object]]) -> None:
         gate = asyncio.Semaphore(SHOWN_AT_ONCE)
@@ -244,8 +241,3 @@ class Observer:
             locks=dict(self._memory.locks),
             full=full,
         )
-
-
-def _untold(lock: TaskId, since: datetime) -> ImportTask:
-    """What stands for a task of which Glance says nothing: pending, so that the longer time of the two applies."""
-    return ImportTask(id=lock, status=TaskStatus.PENDING, message="", stores=(), created_at=since, updated_at=since)

@@ -12,10 +12,8 @@ from edgesync.domain.policy import Policy, Repair
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
+from edgesync.plan.locks import expired
 from edgesync.plan.wants import Wants
-
-# Glance compares with its own clock: a lock counts as expired only so much later by ours.
-LOCK_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,4 +65,4 @@ class Situation:
         if image.lock is None:
             return False
         task = self.world.locks.get(image.id)
-        return task is None or task.id != image.lock or self.now < task.expires_at + LOCK_MARGIN
+        return task is None or task.id != image.lock or not expired(task, self.now)

@@ -12,17 +12,18 @@ from typing import Any, cast
 
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
-from edgesync.domain.job import Attempt, AttemptId, CopyResult, Event, EventKind, ImportSource, Job, Verdict, Work
+from edgesync.domain.job import Attempt, AttemptId, CopyResult, Event, EventKind, ImportSource, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster, Glance, Journal
 from edgesync.domain.site import Defect, Finding, RbdImage
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from edgesync.errors import EdgesyncError, NotFoundError, UnreachableError
 from edgesync.execute.engines import Engines, engines_on
-from edgesync.execute.locks import Locks
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
+from edgesync.execute.tuning import Tuning
 from edgesync.execute.workbench import Sightings, Workbench
+from edgesync.plan.locks import Locks
 from edgesync.plan.retry import Backoff
 from tests.builders import CENTRAL, NOW, attempt, image, job
 
@@ -363,13 +364,24 @@ def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
     board = ProgressBoard()
     measured: list[tuple[StoreId, CopyResult]] = []
     lost: list[ImageId] = []
+    tuning = Tuning(
+        poll=2,
+        stall_after=stall_after,
+        trash_delay=timedelta(days=7),
+        backoff=Backoff(first=60, ceiling=3600, attempts=5),
+    )
+
+    def measure(attempt: Attempt, entry: StoreResult) -> None:
+        if attempt.work.brings:
+            measured.append((entry.store, entry.result))
+
     bench = Workbench(
         glance=cast("Glance", glance),
         recorder=Recorder(
             journal=cast("Journal", journal),
             clock=clock,
-            backoff=Backoff(first=60, ceiling=3600, attempts=5),
-            on_result=lambda store, result, _: measured.append((store, result)),
+            tuning=tuning,
+            on_result=lambda attempt, entry, _: measure(attempt, entry),
             on_change=lambda: None,
         ),
         clock=clock,
@@ -379,8 +391,9 @@ def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
         clusters=cast("dict[StoreId, Cluster]", clusters),
         hub=CENTRAL,
         locks=Locks(),
+        tuning=tuning,
     )
-    engines = engines_on(bench, poll=2, stall_after=stall_after, trash_delay=timedelta(days=7), pools={DCN0: "glance"})
+    engines = engines_on(bench, pools={DCN0: "glance"})
     return Rig(
         clock=clock,
         glance=glance,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from edgesync.domain.image import ImportTask, TaskId, TaskStatus
-from edgesync.execute.locks import Locks
+from edgesync.plan.locks import Locks
 from tests.builders import NOW, image, store_ids
 
 LATER = NOW + timedelta(minutes=90)

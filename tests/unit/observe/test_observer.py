@@ -159,13 +159,6 @@ async def test_where_tasks_are_not_told_a_lock_counts_from_when_it_was_seen() ->
     assert (await looking.look()).world.locks[moving.id].expires_at == expires
 
 
-async def test_a_lock_whose_task_glance_has_forgotten_counts_for_nothing() -> None:
-    moving = image("moving", lock="long gone")
-    shelf = Shelf(moving)
-    shelf.tasks_of[moving.id] = [task("another", datetime.now(UTC))]
-    assert (await observer(shelf).look()).world.locks[moving.id].expires_at < datetime.now(UTC)
-
-
 async def test_tasks_that_can_not_be_listed_blind_nobody() -> None:
     moving = image("moving", lock="theirs")
     shelf = Shelf(moving)

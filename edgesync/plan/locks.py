@@ -14,8 +14,16 @@ LOCK_MARGIN = timedelta(seconds=5)
 _Look = tuple[object, ...]
 
 
+def expired(task: ImportTask, now: datetime) -> bool:
+    """True when Glance gives the lock of this task to whoever asks."""
+    return task.expires_at + LOCK_MARGIN <= now
+
+
 class Locks:
-    """Remembers since when locks without a visible task have stood still. Kept in memory only."""
+    """Remembers since when locks without a visible task have stood still.
+
+    One for the whole daemon, in memory only: who plans and who acts must be of one mind about a lock.
+    """
 
     def __init__(self) -> None:
         self._still: dict[ImageId, tuple[_Look, datetime]] = {}
@@ -35,10 +43,6 @@ class Locks:
         return ImportTask(
             id=image.lock, status=TaskStatus.PENDING, message="", stores=(), created_at=since, updated_at=since
         )
-
-    def expired(self, task: ImportTask, now: datetime) -> bool:
-        """True when Glance gives the lock of this task to whoever asks."""
-        return task.expires_at + LOCK_MARGIN <= now
 
     def forget(self, image: ImageId) -> None:
         self._still.pop(image, None)
