@@ -6,7 +6,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from deploy.lab import faults, glance, images, install, keystone, lifecycle, readback, registry, status, upload
+from deploy.lab import (
+    faults,
+    glance,
+    images,
+    install,
+    keystone,
+    lifecycle,
+    readback,
+    registry,
+    status,
+    tasks,
+    upload,
+)
 from deploy.lab.faults import How
 from deploy.lab.layout import Lab
 
@@ -64,7 +76,7 @@ def status_command(context: click.Context, name: str) -> None:
 @click.argument("site")
 @click.option("--how", type=click.Choice([how.value for how in How]), required=True)
 def break_command(name: str, site: str, how: str) -> None:
-    """Break a site: its OSD stops answering, dies, or is full."""
+    """Break a site: its OSD stops answering, dies, or is full; or nothing there answers."""
     with registry.locked_lab(name) as lab:
         faults.break_site(lab, site, How(how))
 
@@ -94,6 +106,17 @@ def restart_glance(name: str) -> None:
     with registry.locked_lab(name) as lab:
         glance.stop(lab)
         glance.ensure(lab)
+
+
+@main.command("age-task")
+@named
+@click.argument("image")
+@click.option(
+    "--minutes", type=float, default=61, show_default=True, help="60 free a lock; 120 if its task is pending."
+)
+def age_task(name: str, image: str, minutes: float) -> None:
+    """Make an image's import tasks older, so that the lock of a dead one can be taken over now."""
+    tasks.age(Lab.load(name), image, minutes)
 
 
 @main.command("expire-tokens")

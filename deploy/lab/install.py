@@ -26,6 +26,7 @@ PACKAGES = {
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "mariadbd": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
     "my_print_defaults": "mariadb-client-core",  # mariadb-install-db calls it
 }
 EXTENSIONS = ("rados", "rbd")  # of Debian's python3-rados and python3-rbd

@@ -235,6 +235,11 @@ def openrc(lab: Lab) -> str:
     return "".join(f"export {name}={value}\n" for name, value in settings.items())
 
 
+def ceph_settings(site: Site) -> dict[str, str]:
+    """How edgesync reaches the site's cluster: the `ceph` section of a store in its configuration."""
+    return {"conf": str(site.conf), "user": "edgesync", "keyring": str(site.keyring("edgesync"))}
+
+
 def edgesync(lab: Lab) -> str:
     """A configuration with which edgesync can be started at once."""
     return yaml.safe_dump(

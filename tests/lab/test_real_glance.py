@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import rbd
 
-from deploy.lab import api, ceph, faults, images, upload
+from deploy.lab import api, faults, images, readback, tamper, upload
 from deploy.lab import glance as glance_server
 from deploy.lab.layout import Lab
 from edgesync.clients.auth import Auth
@@ -94,8 +92,7 @@ class LabDriver:
         await asyncio.to_thread(faults.heal_site, self._lab, store)
 
     async def place(self, image: ImageId, store: StoreId) -> str:
-        await asyncio.to_thread(self._place, image, store)
-        return f"rbd://{self._lab.site(store).fsid}/images/{image}/snap"
+        return await asyncio.to_thread(tamper.make_copy, self._lab, self.hub, store, image)
 
     async def crash(self) -> None:
         def kill_and_start() -> None:
@@ -145,43 +142,11 @@ class LabDriver:
 
         return await asyncio.to_thread(ask)
 
-    def _place(self, image: ImageId, store: StoreId) -> None:
-        with (
-            ceph.pool(self._lab.site(self.hub)) as source_pool,
-            ceph.pool(self._lab.site(store)) as target_pool,
-            rbd.Image(source_pool, image, snapshot="snap", read_only=True) as source,
-        ):
-            rbd.RBD().create(target_pool, image, source.size())
-            with rbd.Image(target_pool, image) as target:
-                target.write(source.read(0, source.size()), 0)
-                target.create_snap("snap")
-                target.protect_snap("snap")
-
     def _remove_orphans(self) -> None:
         """What crashes and deletions in mid copy left at the edges."""
         for store in self.edges:
-            with ceph.pool(self._lab.site(store)) as pool:
-                for name in set(self._made) & set(rbd.RBD().list(pool)):
-                    _remove(pool, name)
-
-
-def _remove(pool: Any, name: str) -> None:
-    """Take an image away; Glance may still be writing it, and makes its snapshot when it is done."""
-    deadline = time.monotonic() + 20
-    while True:
-        with rbd.Image(pool, name) as image:
-            for snapshot in [entry["name"] for entry in image.list_snaps()]:
-                if image.is_protected_snap(snapshot):
-                    image.unprotect_snap(snapshot)
-                image.remove_snap(snapshot)
-        try:
-            rbd.RBD().remove(pool, name)
-        except (rbd.ImageHasSnapshots, rbd.ImageBusy):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            return
+            for name in set(self._made) & set(readback.rbd_images(self._lab, store)):
+                tamper.remove_image(self._lab, store, name)
 
 
 @pytest.fixture
