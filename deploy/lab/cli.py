@@ -20,8 +20,14 @@ from deploy.lab import (
     upload,
 )
 from deploy.lab.faults import How
-from deploy.lab.layout import Lab
+from deploy.lab.layout import Lab, Release
 
+which = click.option(
+    "--glance",
+    "release",
+    type=click.Choice([release.value for release in Release]),
+    help="pinned: the current one (default for a new lab); distro: Debian's glance-api 25.1.",
+)
 named = click.option("--name", default="dev", show_default=True, envvar="EDGESYNC_LAB_NAME", help="Which lab.")
 
 
@@ -31,9 +37,10 @@ def main() -> None:
 
 
 @main.command("install")
-def install_command() -> None:
+@which
+def install_command(release: str | None) -> None:
     """Install what is missing: Debian's packages, and OpenStack in an environment of its own."""
-    install.install()
+    install.install(Release(release or Release.PINNED))
 
 
 @main.command()
@@ -45,9 +52,10 @@ def install_command() -> None:
     metavar="SECONDS",
     help="How long a token is good; an hour for a new lab.",
 )
-def up(name: str, sites: int | None, token_lifetime: int | None) -> None:
+@which
+def up(name: str, sites: int | None, token_lifetime: int | None, release: str | None) -> None:
     """Bring a lab up, or repair the one that is there."""
-    lifecycle.up(name, sites, token_lifetime)
+    lifecycle.up(name, sites, token_lifetime, release=Release(release) if release else None)
 
 
 @main.command()
