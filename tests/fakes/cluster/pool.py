@@ -125,7 +125,7 @@ class FakeCluster:
     # ---- the protocol
 
     async def probe(self) -> Capacity | None:
-        await self._reach("probe the cluster")
+        await self._reach("reach the monitors")
         if not self.manager:
             return None
         used = self._written + self.other
@@ -157,7 +157,9 @@ class FakeCluster:
         await self._reach(what)
         image = self._find(name)
         if image.watchers:
-            raise self._refusals.in_use(what, "somebody has it open")
+            raise self._refusals.in_use(what, f"{image.watchers} client(s) have it open for writing")
+        if image.snapshot and image.children:
+            raise self._refusals.in_use(what, f"it has clones: {', '.join(image.children)}")
         del self.images[name]
         self.trashed.append(Trashed(image=image, delay=delay, at=self._clock.now()))
         await self._answer(what)
