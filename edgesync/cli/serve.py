@@ -33,7 +33,7 @@ def run(context: Context) -> None:
     \b
     Example: edgesync --config /etc/edgesync/edgesync.yaml run
     """
-    asyncio.run(service.run(context.settings_for_work()))
+    asyncio.run(service.run(context.settings_for_work(), context.settings))
 
 
 @click.command()
@@ -176,10 +176,8 @@ def _transfer(daemon: Daemon, entry: Progress, *, ended: bool) -> Transfer:
 
 def _report(outcome: Outcome) -> int:
     """Say what is there and what is missing; the exit code."""
-    if outcome.left_running:
-        click.echo(
-            f"left running in Glance: {outcome.left_running}; the next `edgesync once` or `run` follows", err=True
-        )
+    if outcome.left.sentence:
+        click.echo(f"left: {outcome.left.sentence}", err=True)
     if outcome.ending is Ending.INTERRUPTED:
         complain("interrupted")
         return INTERRUPTED

@@ -67,10 +67,12 @@ class Settings:
 
     def store(self, store: StoreId) -> StoreSettings:
         """What holds for a store, whether the file names it or not."""
-        named = self.stores.get(store)
-        return named or StoreSettings(
-            max_concurrent=self.limits.imports_per_store, max_pool_fill=self.limits.max_pool_fill
-        )
+        return self.stores.get(store) or self.default_store
+
+    @property
+    def default_store(self) -> StoreSettings:
+        """What holds for every store that the file does not name."""
+        return StoreSettings(max_concurrent=self.limits.imports_per_store, max_pool_fill=self.limits.max_pool_fill)
 
     def where(self, *path: str | int) -> str:
         """Where a setting, or what contains it, was written: `where("hub")`, `where("policies", 0, "stores")`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
@@ -19,7 +20,7 @@ from edgesync.daemon.loop import Loop
 from edgesync.daemon.recollection import Recollection
 from edgesync.daemon.uploads import Uploads
 from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, tuning_of, wishes_of
-from edgesync.domain.job import Attempt, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
@@ -65,7 +66,7 @@ class Daemon:
         tuning = tuning_of(settings)
         self.tuning.poll, self.tuning.stall_after = tuning.poll, tuning.stall_after
         self.tuning.trash_delay, self.tuning.backoff = tuning.trash_delay, tuning.backoff
-        self.observer.configure(full_every=settings.polling.full_pass)
+        self.observer.configure(full_every=timedelta(seconds=settings.polling.full_pass))
         self.loop.configure(pace_of(settings))
         self.cycle.configure(wishes_of(settings))
         self.loop.wake()
@@ -73,7 +74,9 @@ class Daemon:
 
 
 def observer_of(settings: Settings, glance: Glance, clock: Clock, locks: Locks) -> Observer:
-    return Observer(glance, clock, hub=settings.hub, full_every=settings.polling.full_pass, locks=locks)
+    return Observer(
+        glance, clock, hub=settings.hub, full_every=timedelta(seconds=settings.polling.full_pass), locks=locks
+    )
 
 
 def sites_of(settings: Settings, clusters: Clusters, glance: Glance, journal: Journal, clock: Clock) -> Sites:
@@ -167,7 +170,9 @@ def assemble(
 
     def ended(attempt: Attempt, entry: StoreResult, seconds: float) -> None:
         metrics.ended(attempt.work, entry.store, entry.result, seconds)
-        recollection.ended(attempt, entry, showcase.picture and showcase.picture.world.images.get(attempt.image), seconds)
+        image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
+        if entry.result is CopyResult.COPIED and image is not None:
+            recollection.copied(entry.store, image.size or 0, seconds)
 
     recorder = Recorder(
         journal=journal, clock=clock, tuning=tuning, on_result=ended, on_change=lambda: cycle.ledger_changed()
@@ -205,6 +210,11 @@ def assemble(
         cycle.ledger_changed()
         loop.wake()
 
+    async def methods() -> Collection[str]:
+        if glance.level is None:
+            await glance.check()
+        return glance.level.methods if glance.level is not None else ()
+
     intake = Intake(
         showcase=showcase,
         observer=observer,
@@ -214,7 +224,7 @@ def assemble(
         policies=lambda: cycle.policies,
         clusters=clusters,
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
-        methods=glance.import_methods,
+        methods=methods,
     )
     api = Api(showcase=showcase, journal=journal, counter=intake, metrics=metrics)
     return Daemon(

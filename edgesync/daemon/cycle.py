@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from edgesync.daemon.recollection import Recollection
+from edgesync.daemon.wishes import Wishes
 from edgesync.domain.action import Follow, Plan, SettleJob, Start
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Event, EventKind
@@ -26,27 +27,13 @@ from edgesync.execute.runner import Runner
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.observe.observer import Observer, Sighting
 from edgesync.observe.sites import Sites
-from edgesync.plan.budget import Budget
 from edgesync.plan.planner import make_plan
-from edgesync.plan.situation import Rules, Situation
+from edgesync.plan.situation import Situation
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)
 
 TRIM_EVERY = timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wishes:
-    """What the operator wants, from the configuration."""
-
-    policies: tuple[Policy, ...]
-    budget: Budget
-    rules: Rules
-    # How long ended jobs and their history are kept.
-    retention: timedelta
-    # Where the configuration names the hub, for the message when there is no such store.
-    hub_from: str
 
 
 def check_hub(topology: Topology, wishes: Wishes) -> None:
@@ -117,6 +104,10 @@ class Cycle:
         plan = self._showcase.picture.plan if self._showcase.picture else Plan()
         passing = any(waiting.reason.passes for waiting in plan.waiting)
         return bool(self._runner.followed or plan.actions) or passing
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        return self._wishes.policies
 
     def configure(self, wishes: Wishes) -> None:
         """Go by other wishes from the next turn on."""

@@ -40,6 +40,9 @@ class Loop:
         self._stopped = asyncio.Event()
         self._blind = 0
 
+    def configure(self, pace: Pace) -> None:
+        self._pace = pace
+
     def wake(self) -> None:
         self._woken.set()
 

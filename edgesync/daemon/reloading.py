@@ -42,11 +42,7 @@ class Reloader:
     async def reload(self) -> bool:
         """Take the new configuration over; False when it was refused and the old one goes on."""
         try:
-            settings = await asyncio.to_thread(self._read)
-            if fixed := needs_restart(self._settings, settings):
-                raise ConfigError(
-                    fixed, remedy="restart edgesync for these, or put them back: systemctl restart edgesync"
-                )
+            settings = await asyncio.to_thread(self._acceptable)
         except ConfigError as error:
             await self._refused(error)
             return False
@@ -58,6 +54,14 @@ class Reloader:
         log.info(told)
         await self._tell(EventKind.CONFIG_RELOADED, told)
         return True
+
+    def _acceptable(self) -> Settings:
+        """The new settings; ConfigError also when they would need a restart."""
+        settings = self._read()
+        if fixed := needs_restart(self._settings, settings):
+            problems = [f"{key}: can't change while edgesync runs" for key in fixed]
+            raise ConfigError(problems, remedy="put these back, or restart: systemctl restart edgesync")
+        return settings
 
     async def _refused(self, error: ConfigError) -> None:
         loaded_at = self._daemon.showcase.health.config.loaded_at

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -16,14 +16,19 @@ from aiohttp import web
 from edgesync import __version__
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
-from edgesync.daemon.compose import Daemon, composed, connected, observer_of, wishes_of
+from edgesync.daemon.compose import Daemon, composed, connected, observer_of, reached, sites_of
 from edgesync.daemon.cycle import check_hub, decide
+from edgesync.daemon.reloading import Read, Reloader
+from edgesync.daemon.wishes import wishes_of
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.store import Topology
 from edgesync.errors import ConfigError, TransientError
 from edgesync.execute.progress import ProgressBoard
+from edgesync.execute.runner import HandedOver
 from edgesync.expose.picture import Picture
 from edgesync.journal import open_journal
+from edgesync.observe.sites import Sites
+from edgesync.plan.locks import Locks
 from edgesync.plan.situation import Situation
 from edgesync.plan.wants import Wants, update_wants
 
@@ -50,17 +55,18 @@ class Outcome:
 
     ending: Ending
     picture: Picture | None
-    # Imports that go on in Glance; the next run follows them.
-    left_running: int
+    # What goes on in Glance or waits; the next run takes it up.
+    left: HandedOver
 
 
-async def run(settings: Settings) -> None:
-    """Be the daemon until SIGTERM or SIGINT."""
+async def run(settings: Settings, read: Read) -> None:
+    """Be the daemon until SIGTERM or SIGINT; at SIGHUP, `read` the configuration again."""
     # The API first: while Glance is slow to answer, it says so.
     async with composed(settings) as daemon, _serving(settings, daemon):
-        with _stopping(daemon.loop.stop):
+        reloader = Reloader(daemon, settings, read)
+        with _on_signals(STOP_SIGNALS, daemon.loop.stop), _on_signals((signal.SIGHUP,), reloader.ask):
             await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
-            async with _lived(daemon):
+            async with _lived(daemon), _beside(reloader.run()):
                 await daemon.loop.run()
 
 
@@ -70,7 +76,7 @@ async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
         watching = asyncio.create_task(watch(daemon))
         ending = Ending.INTERRUPTED
         try:
-            with _stopping(daemon.loop.stop):
+            with _on_signals(STOP_SIGNALS, daemon.loop.stop):
                 async with asyncio.timeout(deadline):
                     if await daemon.loop.run_once(daemon.clock.now()):
                         ending = Ending.CONVERGED
@@ -80,7 +86,7 @@ async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             left = await daemon.runner.stop()
-        return Outcome(ending=ending, picture=daemon.showcase.picture, left_running=left)
+        return Outcome(ending=ending, picture=daemon.showcase.picture, left=left)
 
 
 async def plan(settings: Settings) -> Picture:
@@ -89,16 +95,21 @@ async def plan(settings: Settings) -> Picture:
     wishes = wishes_of(settings)
     journal = await open_journal(settings.journal.url, readonly=True)
     try:
-        async with connected(settings) as glance:
+        async with connected(settings) as glance, reached(settings) as clusters:
             await glance.check()
-            world = (await observer_of(settings, glance, clock).look()).world
+            world = (await observer_of(settings, glance, clock, Locks()).look()).world
             check_hub(world.topology, wishes)
+            async with _watched(sites_of(settings, clusters, glance, journal, clock)) as sites:
+                sites.see(world.images, world.topology)
+                await sites.first(audit=True)
+                world = replace(world, sites=sites.sites(world.topology.stores))
             ledger = await journal.ledger()
             situation = Situation(
                 world=world,
-                wants=update_wants(Wants(), world, wishes.policies),
+                wants=update_wants(Wants(), world, wishes.policies, edge_origin=wishes.rules.edge_origin),
                 ledger=ledger,
                 budget=wishes.budget,
+                rules=wishes.rules,
                 now=clock.now(),
                 followed=frozenset(attempt.id for attempt in ledger.attempts),
             )
@@ -146,7 +157,7 @@ async def _lived(daemon: Daemon) -> AsyncIterator[None]:
         yield
     finally:
         left = await daemon.runner.stop()
-        told = f"stopped; left running in Glance, to be followed at the next start: {left}" if left else "stopped"
+        told = f"stopped; {left.sentence}" if left.sentence else "stopped"
         await _tell(daemon, EventKind.DAEMON_STOPPED, told)
         log.info(told)
 
@@ -155,13 +166,32 @@ async def _tell(daemon: Daemon, kind: EventKind, message: str) -> None:
     await daemon.journal.add_events([Event(at=daemon.clock.now(), kind=kind, message=message)])
 
 
-@contextmanager
-def _stopping(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop)
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something that goes on for as long as what is inside."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        for number in STOP_SIGNALS:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _watched(sites: Sites) -> AsyncIterator[Sites]:
+    try:
+        yield sites
+    finally:
+        await sites.close()
+
+
+@contextmanager
+def _on_signals(numbers: Iterable[signal.Signals], then: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, then)
+    try:
+        yield
+    finally:
+        for number in numbers:
             loop.remove_signal_handler(number)

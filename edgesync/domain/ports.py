@@ -19,6 +19,7 @@ from edgesync.domain.job import (
     JobState,
     Verdict,
 )
+from edgesync.domain.level import Level
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import Capacity, RbdImage
 from edgesync.domain.store import Store, StoreId
@@ -37,6 +38,11 @@ class Clock(Protocol):
 
 class Glance(Protocol):
     """The Image service. Every method has a deadline and raises the classes of `edgesync.errors`."""
+
+    @property
+    def level(self) -> Level | None:
+        """What this server can do; None before the first `check`."""
+        ...
 
     async def check(self) -> str:
         """Return the newest API version that the server speaks; PermanentError when it can't do what we need."""

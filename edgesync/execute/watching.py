@@ -14,6 +14,7 @@ from edgesync.execute.gauge import Gauge
 from edgesync.execute.progress import being_written
 from edgesync.execute.stalls import StallWatch
 from edgesync.execute.workbench import Workbench
+from edgesync.plan.locks import expired
 
 log = structlog.get_logger(__name__)
 

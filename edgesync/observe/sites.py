@@ -65,6 +65,10 @@ class Sites:
         for store in clusters:
             self._post(store)
 
+    @property
+    def clusters(self) -> Mapping[StoreId, Cluster]:
+        return self._inspector.clusters
+
     async def first(self, *, audit: bool = False) -> None:
         """Start, and return when each site has been probed once: within the deadline of a probe.
 

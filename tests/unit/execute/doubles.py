@@ -12,7 +12,18 @@ from typing import Any, cast
 
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
-from edgesync.domain.job import Attempt, AttemptId, CopyResult, Event, EventKind, ImportSource, Job, StoreResult, Verdict, Work
+from edgesync.domain.job import (
+    Attempt,
+    AttemptId,
+    CopyResult,
+    Event,
+    EventKind,
+    ImportSource,
+    Job,
+    StoreResult,
+    Verdict,
+    Work,
+)
 from edgesync.domain.ports import Cluster, Glance, Journal
 from edgesync.domain.site import Defect, Finding, RbdImage
 from edgesync.domain.store import StoreId

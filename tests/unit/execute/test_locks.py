@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from edgesync.domain.image import ImportTask, TaskId, TaskStatus
-from edgesync.plan.locks import Locks
+from edgesync.plan.locks import Locks, expired
 from tests.builders import NOW, image, store_ids
 
 LATER = NOW + timedelta(minutes=90)
@@ -20,8 +20,8 @@ def task(name: str = "t") -> ImportTask:
 def test_a_visible_task_tells() -> None:
     locks, ours = Locks(), task()
     assert locks.holder(image(lock="t"), [task("other"), ours], NOW) == ours
-    assert not locks.expired(ours, NOW + timedelta(minutes=60))
-    assert locks.expired(ours, NOW + timedelta(minutes=60, seconds=5))
+    assert not expired(ours, NOW + timedelta(minutes=60))
+    assert expired(ours, NOW + timedelta(minutes=60, seconds=5))
 
 
 def test_an_invisible_one_counts_from_the_last_change_that_we_saw() -> None:

@@ -13,7 +13,8 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.site import Breaker, BreakerState, Capacity, Defect, Finding, Site
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
-from edgesync.plan.planner import Situation, make_plan
+from edgesync.plan.planner import make_plan
+from edgesync.plan.situation import Situation
 from tests.builders import NOW
 
 
