@@ -13,9 +13,13 @@ from edgesync.plan.planner import Situation, make_plan
 
 def foresee(picture: Picture, jobs: Sequence[Job], now: datetime) -> Picture:
     """The picture with these jobs in it, and the plan that they would lead to now."""
-    known = picture.situation or Situation(
-        world=picture.world, wants=picture.wants, ledger=picture.ledger, budget=picture.budget, now=now
-    )
     ledger = replace(picture.ledger, jobs=(*picture.ledger.jobs, *jobs))
-    followed = frozenset(attempt.id for attempt in ledger.attempts)
-    return replace(picture, ledger=ledger, plan=make_plan(replace(known, ledger=ledger, followed=followed, now=now)))
+    situation = Situation(
+        world=picture.world,
+        wants=picture.wants,
+        ledger=ledger,
+        budget=picture.budget,
+        now=now,
+        followed=frozenset(attempt.id for attempt in ledger.attempts),
+    )
+    return replace(picture, ledger=ledger, plan=make_plan(situation))

@@ -14,7 +14,6 @@ from edgesync.domain.site import Site
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
-from edgesync.plan.planner import Situation
 from edgesync.plan.wants import Wants
 
 
@@ -31,8 +30,6 @@ class Picture:
     progress: Mapping[tuple[ImageId, StoreId], Progress]
     # Imports of ours that do not get on. As live as the progress.
     stalls: Mapping[AttemptId, Stall] = field(default_factory=dict)
-    # What the plan was made from, for those who ask what else would be. None: as far as the other fields tell.
-    situation: Situation | None = None
     attempts: Mapping[ImageId, Attempt] = field(init=False)
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.
