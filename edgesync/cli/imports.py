@@ -121,9 +121,10 @@ async def _send(daemon: DaemonApi, job: Job, path: Path) -> Job:
     try:
         return await daemon.send(f"/v1/jobs/{job['id']}/data", _pieces(path, f"{path.name} -> staging"))
     except (EdgesyncError, asyncio.CancelledError, OSError):
+        # The daemon has seen the connection end, and may have been faster.
         with suppress(EdgesyncError):
             await daemon.post(f"/v1/jobs/{job['id']}/cancel", {"requested_by": caller()})
-            complain(f"the file was not sent whole; job {job['id']} was cancelled")
+        complain(f"the file was not sent whole; job {job['id']} is over")
         raise
 
 

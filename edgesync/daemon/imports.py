@@ -1,7 +1,7 @@
 """Requests to import a new image: from a URI that Glance fetches (web-download), or a file sent to us (glance-direct).
 
 The image always comes to the hub, first of all; only an import to one single store may name an edge instead, and the
-image then goes to the hub as any image does that was uploaded at an edge.
+image then is like any other that was uploaded at an edge.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def choose_stores(request: ImportRequest, topology: Topology) -> tuple[tuple[Sto
         return (hub,), ()
     if len(stores) == 1 and not request.all_stores:
         (edge,) = stores
-        return (edge,), (f"it goes to {edge} alone first, and from there to {hub}, as every image does",)
+        return (edge,), (
+            f"it goes to {edge} alone; {hub} gets its copy when a policy wants the image, or you copy it there",
+        )
     notes = () if hub in stores else (f"{hub} was added: every image is kept there, and copied from there",)
     return (hub, *sorted(stores - {hub})), notes
 

@@ -15,12 +15,13 @@ from edgesync.cli.context import FAILED
 from edgesync.cli.main import cli
 from edgesync.cli.output import seconds, size
 
-EDGESYNC = Path(sys.executable).with_name("edgesync")
 COMMANDS = sorted(cli.commands)
 
 
 def edgesync(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(EDGESYNC), *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "edgesync", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_version() -> None:
@@ -42,7 +43,21 @@ def test_every_command_is_in_the_readme() -> None:
         assert f"`edgesync {name}" in readme, name
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("stores",), ("history",), ("copy", "x", "--all-stores")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status",),
+        ("stores",),
+        ("history",),
+        ("copy", "x", "y", "--all-stores"),
+        ("copy", "--policy", "x"),
+        ("import", "http://a/b", "--name", "x"),
+        ("cancel", "x", "y"),
+        ("delete-copy", "x", "--store", "a"),
+        ("pause", "--all"),
+        ("resume", "--all"),
+    ],
+)
 def test_without_a_daemon_they_say_so_and_how_to_start_one(arguments: tuple[str, ...]) -> None:
     done = edgesync("--api", "http://127.0.0.1:1", *arguments)
     assert done.returncode == 1
@@ -82,7 +97,8 @@ def test_durations(number: float | None, text: str) -> None:
 
 
 def test_a_wait_that_ends_before_its_job_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
-    job = {"id": "1", "image": "i", "state": "running", "stores": [{"store": "dcn0", "result": "pending"}]}
-    assert _verdict(job, awaited=False) == 0
-    assert _verdict(job, awaited=True) == FAILED
+    row = {"store": "dcn0", "result": "pending"}
+    job = {"id": "1", "work": "copy", "image": "i", "image_name": "", "state": "running", "stores": [row]}
+    assert verdict([job], awaited=False) == 0
+    assert verdict([job], awaited=True) == FAILED
     assert "goes on in the daemon" in capsys.readouterr().err

@@ -7,7 +7,6 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -15,8 +14,6 @@ from rich.console import Console
 from edgesync.cli import progress
 from edgesync.cli.context import caller
 from edgesync.cli.progress import Transfer, meter
-
-EDGESYNC = Path(sys.executable).with_name("edgesync")
 
 
 def test_a_name_that_looks_like_markup_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +61,7 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_time_before_all_times_is_wrong_usage() -> None:
-    arguments = [str(EDGESYNC), "history", "--since", "0001-01-01T00:00+14:00"]
+    arguments = [sys.executable, "-m", "edgesync", "history", "--since", "0001-01-01T00:00+14:00"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert "expected a time like" in done.stderr

@@ -7,15 +7,20 @@ from typing import Any
 from rich.console import Console
 
 from edgesync.cli.status import _screen
+from edgesync.cli.stores import _screen as stores_screen
+from edgesync.domain.copy import CopyState
+from edgesync.expose.stores import store_views
+from edgesync.expose.views import CopyView
+from tests.unit.expose.test_problems import sick
 
-WELL = {"trouble": "", "remedy": ""}
+WELL: dict[str, Any] = {"problems": []}
 
 
 def copy(state: str, **more: Any) -> dict[str, Any]:
-    return {"state": state, "reason": "", "remedy": "", "bytes_done": None, "bytes_total": None, **more}
+    return {**CopyView(state=CopyState(state)).model_dump(mode="json"), **more}
 
 
-def screen(*rows: dict[str, dict[str, Any]], health: dict[str, str] = WELL, marker: str | None = None) -> list[str]:
+def screen(*rows: dict[str, dict[str, Any]], health: dict[str, Any] = WELL, marker: str | None = None) -> list[str]:
     images = [
         {"id": f"{number:036}", "name": f"img{number}", "size": 1 << 30, "copies": row}
         for number, row in enumerate(rows)
@@ -37,12 +42,57 @@ def test_what_is_wrong_comes_first_and_its_remedy_last() -> None:
     lines = screen(
         {"central": copy("present"), "dcn0": failed},
         {"central": copy("present"), "dcn0": copy("copying", bytes_done=1 << 29, bytes_total=1 << 30)},
-        health={"trouble": "Glance is away", "remedy": "look at it"},
+        health={"problems": [{"bad": True, "what": "dcn0 is down", "remedy": "look at it"}]},
     )
-    assert lines[:3] == ["trouble: Glance is away -> look at it", "1 copy failed", "1 copy copying"]
+    assert lines[:3] == ["dcn0 is down -> look at it", "1 copy failed", "1 copy copying"]
     assert "→ copying 50 %" in "\n".join(lines)
     assert lines[-1].startswith("img0 at dcn0: it broke; attempt 3 at ")
     assert lines[-1].endswith(" -> mend it")
+
+
+def test_copies_of_one_store_that_wait_for_the_same_are_told_once() -> None:
+    down = copy("waiting", reason="store-down: dcn0 is down", until="2026-03-01T12:00:00+00:00")
+    lines = screen(*({"central": copy("present"), "dcn0": down} for _ in range(3)))
+    assert lines[0] == "3 copies waiting"
+    (told,) = [line for line in lines if "store-down" in line]
+    assert told.startswith("3 images at dcn0: store-down: dcn0 is down; until 2026-03-01 ")
+
+
+def test_the_worst_is_told_first_with_what_happens_next() -> None:
+    stalled = copy("stalled", reason="nothing grows", next="retried at noon", since="2026-03-01T12:00:00+00:00")
+    lines = screen(
+        {"central": copy("present"), "dcn0": copy("waiting", reason="budget: full")},
+        {"central": copy("present"), "dcn0": stalled},
+        {"central": copy("broken", reason="no snapshot", next="it is mended next"), "dcn0": copy("unwanted")},
+        {"central": copy("present"), "dcn0": copy("orphan", reason="a leftover", next="left alone: too young")},
+    )
+    assert lines[:4] == ["1 copy broken", "1 copy stalled", "1 copy orphan", "1 copy waiting"]
+    assert lines[-4] == "img2 at central: no snapshot; it is mended next"
+    assert lines[-3].startswith("img1 at dcn0: nothing grows; it last got on at ")
+    assert lines[-3].endswith("; retried at noon")
+    assert lines[-2:] == ["img3 at dcn0: a leftover; left alone: too young", "img0 at dcn0: budget: full"]
+
+
+def test_a_paused_site_is_no_trouble_but_told() -> None:
+    paused = {"bad": False, "what": "store dcn0 is paused", "remedy": "edgesync resume --store dcn0"}
+    lines = screen({"central": copy("present"), "dcn0": copy("present")}, health={"problems": [paused]})
+    assert lines[:2] == ["store dcn0 is paused -> edgesync resume --store dcn0", "all wanted copies are there"]
+
+
+def test_stores_show_what_is_wrong_then_each_site_then_the_findings() -> None:
+    rows = [view.model_dump(mode="json") for view in store_views(sick())]
+    console = Console(width=220, color_system=None)
+    with console.capture() as captured:
+        console.print(stores_screen(rows))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    assert [line.split(" ")[0] for line in lines[:3]] == ["the", "1", "1"]
+    header = next(index for index, line in enumerate(lines) if line.startswith("Store"))
+    central, dcn0, dcn1 = (" ".join(line.split()) for line in lines[header + 1 : header + 4])
+    assert central == "central hub rbd up, paused 90% of 100.0 GiB (limit 85%) always 1 present 0 0 of 100 none -"
+    assert "1 broken" in dcn0
+    assert "1 unprotected, 1 orphan" in dcn0
+    assert dcn1.startswith("dcn1 edge rbd down, paused - always 1 stalled 0 1 of 100 none -")
+    assert lines[header + 4].startswith("id-img at dcn0: unprotected: it is unprotected; ")
 
 
 def test_an_empty_matrix_says_why() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-EDGESYNC = Path(sys.executable).with_name("edgesync")
 GOOD = """\
 cloud: nowhere
 hub: central
@@ -51,7 +50,11 @@ WRONG = {
 
 def start(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(EDGESYNC), "--config", str(file), "run"], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "edgesync", "--config", str(file), "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 

@@ -57,7 +57,7 @@ async def test_an_import_becomes_a_job_with_an_image_of_our_choosing() -> None:
     [
         ({}, ["central"], ""),
         ({"stores": ("central",)}, ["central"], ""),
-        ({"stores": ("dcn1",)}, ["dcn1"], "it goes to dcn1 alone first, and from there to central"),
+        ({"stores": ("dcn1",)}, ["dcn1"], "it goes to dcn1 alone; central gets its copy"),
         ({"stores": ("dcn1", "dcn0")}, ["central", "dcn0", "dcn1"], "central was added"),
         ({"stores": ("dcn1", "central")}, ["central", "dcn1"], ""),
         ({"all_stores": True}, ["central", "dcn0", "dcn1"], ""),

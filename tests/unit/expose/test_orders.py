@@ -51,10 +51,8 @@ async def test_a_dry_run_is_answered_with_the_job_that_would_be() -> None:
     async with served() as (client, at):
         body = {"image": "img", "all_stores": True, "dry_run": True}
         job = await ask(client, "POST", "/v1/jobs", 200, json=body)
-        assert [(row["store"], row["bytes_total"], row["waiting"]) for row in job["stores"]] == [
-            ("dcn0", 1 << 30, ""),
-            ("dcn1", 1 << 30, ""),
-        ]
+        assert [(row["store"], row["bytes_total"]) for row in job["stores"]] == [("dcn0", 1 << 30), ("dcn1", 1 << 30)]
+        assert job["stores"][0]["waiting"] == ""
         assert at.journal.kept == {}
 
 

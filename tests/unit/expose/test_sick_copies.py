@@ -49,6 +49,7 @@ def test_a_stalled_import_tells_since_when_why_and_what_comes_next() -> None:
 def test_a_broken_copy_says_what_is_wrong_and_that_it_is_only_reported() -> None:
     one = image(stores=("central", "dcn0"))
     picture = picture_of(situation(one), sites=[site("dcn0", finding(one, "dcn0", Defect.UNPROTECTED))])
+    picture = replace(picture, plan=Plan())
     shown = copy_view(picture, one, DCN0)
     assert (shown.state, shown.reason) == (CopyState.BROKEN, "it is unprotected")
     assert "only reported" in shown.next
