@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
 
 from edgesync.daemon.cycle import Cycle
+from edgesync.daemon.wishes import Pace
 from edgesync.domain.action import Plan
 from edgesync.domain.ports import Clock
 from edgesync.errors import TransientError
@@ -18,14 +18,6 @@ from edgesync.errors import TransientError
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
-    """Seconds between ticks: while something moves, and at rest."""
-
-    active: float
-    idle: float
 
 
 class Loop:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from edgesync.config import Settings
-from edgesync.daemon.loop import Pace
 from edgesync.domain.policy import Policy
 from edgesync.execute.tuning import Tuning
 from edgesync.observe.auditing import AuditRules
@@ -18,6 +17,14 @@ from edgesync.plan.situation import Rules
 
 # Seconds between two looks for images that appeared or vanished in a pool behind Glance's back.
 QUICK_AUDIT = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """Seconds between ticks: while something moves, and at rest."""
+
+    active: float
+    idle: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,7 +98,16 @@ async def _measure(url: str, fake: psutil.Process, folder: Path) -> list[Row]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(journal.close)
         glance = await stack.enter_async_context(GlanceClient(FixedAuth(url), on_request=metrics.request))
-        daemon = assemble(settings, glance=glance, journal=journal, clock=clock, showcase=showcase, metrics=metrics)
+        daemon = assemble(
+            settings,
+            glance=glance,
+            clusters={},
+            journal=journal,
+            clock=clock,
+            showcase=showcase,
+            metrics=metrics,
+        )
+        stack.push_async_callback(daemon.sites.close)
         meter = _Meter(fake)
         await daemon.cycle.tick()
         rows.append(meter.row("first full pass"))

@@ -80,7 +80,13 @@ class Stage:
             self.fake.auth("first", "second"), on_request=metrics.request, sleep=self.clock.sleep
         ) as glance:
             self.daemon = assemble(
-                settings, glance=glance, journal=journal, clock=self.clock, showcase=showcase, metrics=metrics
+                settings,
+                glance=glance,
+                clusters={},
+                journal=journal,
+                clock=self.clock,
+                showcase=showcase,
+                metrics=metrics,
             )
             looping = asyncio.create_task(self.daemon.loop.run())
             try:
@@ -90,6 +96,7 @@ class Stage:
                 with suppress(asyncio.CancelledError):
                     await looping
                 await self.daemon.runner.stop()
+                await self.daemon.sites.close()
                 await journal.close()
 
     def add_golden(self, name: str = "rhel", *, mebibytes: int = 64, stores: Sequence[str] = ("central",)) -> ImageId:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from edgesync import __version__
 from edgesync.cli.context import FAILED
+from edgesync.cli.jobs import verdict
 from edgesync.cli.main import cli
 from edgesync.cli.output import seconds, size
 

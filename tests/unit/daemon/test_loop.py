@@ -10,7 +10,8 @@ import pytest
 
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle
-from edgesync.daemon.loop import Loop, Pace
+from edgesync.daemon.loop import Loop
+from edgesync.daemon.wishes import Pace
 
 
 class Stuck:
