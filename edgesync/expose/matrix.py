@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt
-from edgesync.domain.site import Finding
+from edgesync.domain.site import BreakerState, Finding
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import CopyView, ImageView, finding_view
@@ -103,7 +103,7 @@ def _missing(picture: Picture, image: Image, store: StoreId) -> CopyView:
 
 
 def what_next(picture: Picture, finding: Finding) -> str:
-    """What becomes of a finding; the plan has decided it, from the same world."""
+    """What becomes of a finding: what the plan has decided from the same world, or why it has decided nothing."""
     attempt = picture.attempts.get(finding.image)
     if attempt is not None and attempt.work.repairs and finding.store in attempt.stores:
         return f"it is being mended now ({attempt.work})"
@@ -114,10 +114,22 @@ def what_next(picture: Picture, finding: Finding) -> str:
         return "it is mended next"
     if finding.obstacle:
         return f"it is left alone: {finding.obstacle}" + ("; that passes" if finding.passing else "")
+    return _why_not_mended(picture, finding, attempt)
+
+
+def _why_not_mended(picture: Picture, finding: Finding, attempt: Attempt | None) -> str:
+    image = picture.world.images.get(finding.image)
+    if attempt is not None or (image is not None and image.moving):
+        return "it is looked at again when the import or other work on the image is over"
+    if picture.site(finding.store).breaker.state is not BreakerState.CLOSED:
+        return f"its repair waits until {finding.store} is up again"
+    for pause in picture.ledger.pauses:
+        if pause.covers(finding.image, finding.store):
+            return f"its repair waits: {pause.scope} is paused"
     for waiting in picture.waits.get(finding.image, ()):
         if finding.store in waiting.stores:
             return f"its repair waits: {waiting.why}"
-    return "it is only reported: the configuration does not let edgesync mend it (repair: fix would)"
+    return "it is reported; edgesync mends it by itself where the configuration lets it (repair: fix)"
 
 
 def image_view(picture: Picture, image: Image) -> ImageView:

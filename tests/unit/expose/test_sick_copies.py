@@ -9,12 +9,12 @@ from edgesync.domain.action import Plan, Start, Waiting
 from edgesync.domain.copy import CopyState, Stall, StallCause, WaitReason
 from edgesync.domain.image import ImportTask, TaskId, TaskStatus
 from edgesync.domain.job import Origin, Work
-from edgesync.domain.site import Defect
+from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId
 from edgesync.expose.jobs import job_view
 from edgesync.expose.matrix import copy_view, image_view, managed
 from tests.builders import NOW, attempt, image, job, policy, situation, store_ids
-from tests.unit.expose.pictures import finding, picture_of, site
+from tests.unit.expose.pictures import finding, pause, picture_of, site
 
 DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
 STALL = Stall(since=NOW, store=DCN0, cause=StallCause.WRITING, why="nothing grows there", next="it is retried at 13:00")
@@ -46,13 +46,13 @@ def test_a_stalled_import_tells_since_when_why_and_what_comes_next() -> None:
     assert (first.stalled, second.stalled) == ("nothing grows there; it is retried at 13:00", "")
 
 
-def test_a_broken_copy_says_what_is_wrong_and_that_it_is_only_reported() -> None:
+def test_a_broken_copy_says_what_is_wrong_and_where_edgesync_would_mend_it() -> None:
     one = image(stores=("central", "dcn0"))
     picture = picture_of(situation(one), sites=[site("dcn0", finding(one, "dcn0", Defect.UNPROTECTED))])
     picture = replace(picture, plan=Plan())
     shown = copy_view(picture, one, DCN0)
     assert (shown.state, shown.reason) == (CopyState.BROKEN, "it is unprotected")
-    assert "only reported" in shown.next
+    assert shown.next.startswith("it is reported")
     assert [(row.store, row.defect) for row in image_view(picture, one).findings] == [("dcn0", "unprotected")]
 
 
@@ -62,6 +62,10 @@ def test_what_happens_to_a_broken_copy_is_what_the_plan_says() -> None:
     picture = picture_of(situation(one), sites=[site("dcn0", found)])
     mended = replace(picture, plan=Plan(actions=(REPAIR,)))
     assert copy_view(mended, one, DCN0).next == "it is mended next"
+    paused = picture_of(situation(one), sites=[site("dcn0", found)], pauses=[pause(store="dcn0")])
+    assert copy_view(replace(paused, plan=Plan()), one, DCN0).next == "its repair waits: store dcn0 is paused"
+    away = picture_of(situation(one), sites=[site("dcn0", found, state=BreakerState.OPEN)])
+    assert copy_view(replace(away, plan=Plan()), one, DCN0).next == "its repair waits until dcn0 is up again"
     down = Waiting(image=one.id, stores=store_ids("dcn0"), reason=WaitReason.STORE_DOWN, why="dcn0 is down")
     assert "waits: dcn0 is down" in copy_view(replace(picture, plan=Plan(waiting=(down,))), one, DCN0).next
     busy = replace(attempt(one, "dcn0"), work=Work.PROTECT)
