@@ -36,7 +36,8 @@ class Copies:
             return await self._of_policy(request, self._policy(request.policy))
         self._desk.room_for(1)
         image = await self._desk.find(request.image or "")
-        stores, notes = choose_stores(request, image, self._desk.picture().world.topology)
+        picture = self._desk.picture()
+        stores, notes = choose_stores(request, image, picture.world.topology, edge_origin=picture.rules.edge_origin)
         return await self._finish(request, [self._job(request, image, stores)], Taken(jobs=(), notes=notes))
 
     async def _of_policy(self, request: CopyRequest, policy: Policy) -> Taken:
@@ -44,12 +45,15 @@ class Copies:
         jobs: list[Job] = []
         refused: list[Refusal] = []
         left = 0
+        edge_origin = picture.rules.edge_origin
         for image, missing in _misses(picture, policy):
             if len(jobs) + len(refused) == AT_ONCE:
                 left += 1
                 continue
             try:
-                stores = _hub_first(missing, image, picture.world.topology, allow_failure=policy.allow_failure)
+                stores = _hub_first(
+                    missing, image, picture.world.topology, may_add=policy.allow_failure and edge_origin
+                )
             except EdgesyncError as error:
                 refused.append(
                     Refusal(image=image.id, image_name=image.name, detail=error.message, remedy=error.remedy)
@@ -96,22 +100,22 @@ class Copies:
 
 
 def choose_stores(
-    request: CopyRequest, image: Image, topology: Topology
+    request: CopyRequest, image: Image, topology: Topology, *, edge_origin: bool
 ) -> tuple[tuple[StoreId, ...], tuple[str, ...]]:
     """The stores that a request means, and what to tell of them; RequestError says what is wrong.
 
-    None when `all` finds a copy everywhere.
+    None when `all` finds a copy everywhere. An image that is only at an edge goes to the hub first, where
+    `edge_origin` lets it.
     """
     stores = topology.writable - image.stores if request.all_stores else _named(request, image, topology)
-    chosen = _hub_first(stores, image, topology, allow_failure=request.allow_failure)
+    may_add = request.allow_failure and (edge_origin or topology.hub in stores)
+    chosen = _hub_first(stores, image, topology, may_add=may_add)
     if request.all_stores or set(chosen) == stores:
         return chosen, ()
     return chosen, (f"{topology.hub} was added: the image is not there yet, and every copy comes from there",)
 
 
-def _hub_first(
-    stores: frozenset[StoreId], image: Image, topology: Topology, *, allow_failure: bool
-) -> tuple[StoreId, ...]:
+def _hub_first(stores: frozenset[StoreId], image: Image, topology: Topology, *, may_add: bool) -> tuple[StoreId, ...]:
     """The stores in order, the hub among them where the image has yet to come there."""
     if not image.active:
         raise RequestError(
@@ -120,8 +124,8 @@ def _hub_first(
         )
     hub = topology.hub
     if stores - {hub} and hub not in image.stores:
-        if not allow_failure:
-            # All or nothing is one import, and the edges can't start before the hub has the data.
+        if not may_add:
+            # All or nothing is one import, too, and the edges can't start before the hub has the data.
             raise RequestError(
                 f"image {image.id} is not at {hub}, and every copy comes from there",
                 remedy=f"copy it there first: edgesync copy {image.id} --stores {hub}",

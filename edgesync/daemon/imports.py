@@ -1,7 +1,6 @@
 """Requests to import a new image: from a URI that Glance fetches (web-download), or a file sent to us (glance-direct).
 
-The image always comes to the hub, first of all; only an import to one single store may name an edge instead, and the
-image then is like any other that was uploaded at an edge.
+The image always comes to the hub, first of all; only with `edge_origin: false` may it go to one single edge instead.
 """
 
 from __future__ import annotations
@@ -54,7 +53,8 @@ class Imports:
 
     async def take(self, request: ImportRequest) -> Taken:
         self._desk.room_for(1)
-        stores, notes = choose_stores(request, self._desk.picture().world.topology)
+        picture = self._desk.picture()
+        stores, notes = choose_stores(request, picture.world.topology, edge_origin=picture.rules.edge_origin)
         source, more = _source(request)
         await self._refuse_a_method_that_is_off(WEB if request.uri else DIRECT)
         job = Job(
@@ -122,7 +122,9 @@ class Imports:
             )
 
 
-def choose_stores(request: ImportRequest, topology: Topology) -> tuple[tuple[StoreId, ...], tuple[str, ...]]:
+def choose_stores(
+    request: ImportRequest, topology: Topology, *, edge_origin: bool
+) -> tuple[tuple[StoreId, ...], tuple[str, ...]]:
     """Where the image is to go, the hub first, and what to tell of that."""
     hub = topology.hub
     if request.all_stores:
@@ -133,11 +135,9 @@ def choose_stores(request: ImportRequest, topology: Topology) -> tuple[tuple[Sto
         stores = writable([hub], topology)
     if stores == {hub}:
         return (hub,), ()
-    if len(stores) == 1 and not request.all_stores:
+    if len(stores) == 1 and not request.all_stores and not edge_origin:
         (edge,) = stores
-        return (edge,), (
-            f"it goes to {edge} alone; {hub} gets its copy when a policy wants the image, or you copy it there",
-        )
+        return (edge,), (f"it goes to {edge} alone; copy it to {hub} before any other site can have it",)
     notes = () if hub in stores else (f"{hub} was added: every image is kept there, and copied from there",)
     return (hub, *sorted(stores - {hub})), notes
 
