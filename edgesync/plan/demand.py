@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edgesync.domain.image import ImageId
+from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Job, Origin, Work
 from edgesync.domain.policy import Policy
 from edgesync.domain.store import StoreId
@@ -35,11 +35,6 @@ class Demand:
     @property
     def urgent(self) -> bool:
         return self.job is not None and self.job.urgent
-
-    @property
-    def new(self) -> bool:
-        """True while the image has yet to get its data; from then on, what is pending is copied."""
-        return self.job is not None and not self.job.imported
 
     @property
     def tier(self) -> Tier:
@@ -100,6 +95,11 @@ def _of_policy(image: ImageId, policy: Policy, stores: frozenset[StoreId]) -> De
         priority=policy.priority,
         policy=policy,
     )
+
+
+def awaits_data(job: Job | None, image: Image | None) -> bool:
+    """True while the image that a job brings in has none; from then on, what is pending is copied."""
+    return job is not None and not job.imported and (image is None or not (image.active or image.stores))
 
 
 def removals(ledger: Ledger) -> list[Job]:

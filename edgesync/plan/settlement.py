@@ -9,6 +9,7 @@ from edgesync.domain.action import SettleJob
 from edgesync.domain.image import Image
 from edgesync.domain.job import Job, Origin, Work
 from edgesync.domain.store import StoreId
+from edgesync.plan.demand import awaits_data
 from edgesync.plan.situation import Situation
 from edgesync.plan.wants import NOWHERE
 
@@ -37,7 +38,7 @@ def _settled(job: Job, situation: Situation) -> Iterator[SettleJob]:
     elif not job.work.brings:
         # edgesync's own removals and repairs begin together with their attempt. This one's was never carried out.
         yield _failed(job, job.pending, BROKEN_OFF)
-    elif not job.imported and (image is None or not image.active):
+    elif awaits_data(job, image):
         until = promised_until(job, situation)
         if until is not None and until <= situation.now:
             patience = f"{situation.rules.upload_patience.total_seconds():g} seconds"

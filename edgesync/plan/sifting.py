@@ -10,7 +10,7 @@ from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image
 from edgesync.domain.job import Work
 from edgesync.domain.store import StoreId
-from edgesync.plan.demand import Demand, demands
+from edgesync.plan.demand import Demand, awaits_data, demands
 from edgesync.plan.gates import Gates, Obstacle
 from edgesync.plan.settlement import promised_until
 from edgesync.plan.situation import Situation
@@ -55,7 +55,7 @@ class Sieve:
             stores = demand.stores
             if attempt := self._attempts.get(demand.image):
                 stores -= frozenset(attempt.stores)
-            if demand.new and (image is None or not image.active):
+            if awaits_data(demand.job, image):
                 self._import(demand, image, stores)
             elif image is not None:
                 self._copy(demand, image, stores - image.stores)

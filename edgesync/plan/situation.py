@@ -51,7 +51,8 @@ class Situation:
     stalled: Set[AttemptId] = field(default_factory=frozenset)
     # Failures from before then are no reason to wait: `edgesync once` tries everything once.
     forgive_before: datetime | None = None
-    # When a copy into a store was last started, for fairness between the sites.
+    # When a copy into a store was last started, for fairness between the sites. Those that one plan started differ, in
+    # its order: among equal times the names would decide, and always for the same sites.
     served: Mapping[StoreId, datetime] = field(default_factory=dict)
     # Retries into a store within the last hour.
     retries: Mapping[StoreId, int] = field(default_factory=dict)
