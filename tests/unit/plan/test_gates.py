@@ -235,6 +235,14 @@ def test_a_leftover_that_must_stay_holds_up_its_own_store_alone(obstacle: str, r
     assert sentence in why(plan, WaitReason.ORPHAN)
 
 
+def test_a_leftover_where_nobody_wants_a_copy_holds_up_nothing() -> None:
+    one = image()
+    left = site("dcn1", findings=[finding(one, "dcn1", Defect.ORPHAN, obstacle="too young")])
+    plan = make_plan(situation(one, jobs=[job(one, "dcn0")], sites=[left]))
+    assert started(plan) == {("img", "dcn0")}
+    assert plan.waiting == ()
+
+
 def test_a_full_pool_waits_with_the_figures() -> None:
     full = site("dcn0", used=84 * GIB, available=16 * GIB)
     plan = make_plan(situation(image(size=2 * GIB), policies=[policy()], sites=[full]))

@@ -325,8 +325,9 @@ def a_free_slot_is_not_left_idle(case: Situation, plan: Plan) -> None:
         all(entry.allow_failure for entry in case.ledger.jobs) and all(entry.allow_failure for entry in case.pruning)
     ):
         return
-    running = [entry for entry in case.ledger.attempts if entry.work.brings and entry.id not in case.stalled]
-    left = case.budget.imports - len(running) - sum(start.work.brings for start in plan.starts)
+    running = [entry for entry in case.ledger.attempts if entry.work.brings]
+    stalled = sum(entry.id in case.stalled for entry in running)
+    left = case.budget.imports - len(running) + stalled - sum(start.work.brings for start in plan.starts)
     used = Counter(store for entry in running for store in entry.stores)
     used.update(store for _, store in bringing(plan))
     for waiting in plan.waiting:
@@ -334,6 +335,14 @@ def a_free_slot_is_not_left_idle(case: Situation, plan: Plan) -> None:
         if waiting.reason is WaitReason.BUDGET and left > 0 and "import slots" in waiting.why:
             taken = [store for store in waiting.stores if used[store] >= 1]
             assert taken, "nothing is in the way"
+
+
+def nothing_waits_that_nobody_wants(case: Situation, plan: Plan) -> None:
+    for waiting in plan.waiting:
+        want = case.wants.gaps.get(waiting.image)
+        wanted = want.missing if want else frozenset[StoreId]()
+        asked = (entry.pending for entry in case.ledger.jobs if entry.image == waiting.image)
+        assert waiting.stores <= wanted.union({CENTRAL}, *asked)
 
 
 INVARIANTS: tuple[Callable[[Situation, Plan], None], ...] = (
@@ -348,6 +357,7 @@ INVARIANTS: tuple[Callable[[Situation, Plan], None], ...] = (
     what_edgesync_does_unasked_it_does_not_do_to_what_is_paused_down_or_resting,
     no_more_is_pruned_than_a_policy_allows,
     a_free_slot_is_not_left_idle,
+    nothing_waits_that_nobody_wants,
 )
 
 

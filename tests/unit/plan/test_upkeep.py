@@ -60,22 +60,17 @@ def test_the_last_copy_is_never_removed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("of", "change", "reason"),
     [
-        ({"locks": {EVERYWHERE.id: task("theirs")}, "lock": "theirs"}, WaitReason.LOCK),
-        ({"status": "deactivated"}, WaitReason.NOT_ACTIVE),
-        ({"sites": [site("dcn0", DOWN)]}, WaitReason.STORE_DOWN),
-        ({"pauses": [pause()]}, WaitReason.PAUSED),
-        ({"pauses": [pause(store="dcn0")]}, WaitReason.PAUSED),
-        ({"upkeep": 0}, WaitReason.BUDGET),
+        (replace(EVERYWHERE, lock=task("theirs").id), {}, WaitReason.LOCK),
+        (replace(EVERYWHERE, status="deactivated"), {}, WaitReason.NOT_ACTIVE),
+        (EVERYWHERE, {"sites": [site("dcn0", DOWN)]}, WaitReason.STORE_DOWN),
+        (EVERYWHERE, {"pauses": [pause()]}, WaitReason.PAUSED),
+        (EVERYWHERE, {"pauses": [pause(store="dcn0")]}, WaitReason.PAUSED),
+        (EVERYWHERE, {"upkeep": 0}, WaitReason.BUDGET),
     ],
 )
-def test_what_a_removal_waits_for(change: dict[str, object], reason: WaitReason) -> None:
-    of = image(
-        stores=("central", "dcn0"),
-        lock=change.pop("lock", None),  # type: ignore[arg-type]
-        status=str(change.pop("status", "active")),
-    )
+def test_what_a_removal_waits_for(of: Image, change: dict[str, object], reason: WaitReason) -> None:
     plan = make_plan(situation(of, jobs=[job(of, "dcn0", work=Work.REMOVE)], **change))  # type: ignore[arg-type]
     assert plan.starts == ()
     assert reasons(plan) == {reason: store_ids("dcn0")}
@@ -274,7 +269,7 @@ KEPT: list[dict[str, object]] = [
     {"makers": made((EVERYWHERE, "dcn0"), by="a policy that does not prune")},
     {"makers": made((EVERYWHERE, "central"))},
     {"policies": [policy(stores=["dcn0"])]},
-    {"jobs": [job(EVERYWHERE, "dcn0")], "attempts": [attempt(EVERYWHERE, "dcn0")]},
+    {"jobs": [job(EVERYWHERE, "dcn0")]},
     {"sites": [site("dcn0", DOWN)]},
     *ALONE,
 ]
