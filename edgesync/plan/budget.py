@@ -84,7 +84,7 @@ class Slots:
         return frozenset(store for store in stores if self._used[store] < self._limit(store))
 
     def soon(self, stores: frozenset[StoreId]) -> bool:
-        """Whether all of the stores can be expected to have a free slot before long: nothing has come to a halt there."""
+        """Whether each of the stores is going to have a free slot before long: nothing has come to a halt there."""
         return stores.isdisjoint(self._slow)
 
     def take(self, stores: Iterable[StoreId], *, joining: bool = False) -> None:
