@@ -62,6 +62,7 @@ format: venv
 
 bench: venv
 	$(BIN)/python -m tests.bench.passes
+	$(BIN)/python -m tests.bench.plans
 
 lab-install: venv
 	$(LAB) install
