@@ -98,8 +98,8 @@ class Cluster(Protocol):
     in use.
     """
 
-    async def probe(self) -> Capacity:
-        """Go to the monitors and to an OSD and back."""
+    async def probe(self) -> Capacity | None:
+        """Go to the monitors and to an OSD and back; None: it is alive, but no manager tells how full it is."""
         ...
 
     async def names(self) -> frozenset[str]:

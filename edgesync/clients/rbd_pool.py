@@ -1,0 +1,175 @@
+"""What edgesync asks of the RBD images in one pool. Everything here blocks: it runs in the store's threads.
+
+Images are opened read-only wherever possible: that leaves no watch of ours and takes no lock (tried), so it disturbs
+nobody who writes. Tried on 16.2 with the OSD of the same machine: a list of 200 images takes 1 ms, a look at one 3 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, timedelta
+from typing import Any
+
+import rados
+import rbd
+
+from edgesync.clients.ceph_connection import Connection, Session
+from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
+from edgesync.domain.site import Capacity, RbdImage
+from edgesync.domain.store import CephSettings
+
+# Where every list of images begins; absent in a pool that never had one.
+DIRECTORY = "rbd_directory"
+NO_MAP = rbd.RBD_FLAG_OBJECT_MAP_INVALID | rbd.RBD_FLAG_FAST_DIFF_INVALID
+# Objects that are looked for at once in an image without an object map: a quarter of a second nearby.
+SLICE = 8192
+
+
+class RbdPool:
+    """The blocking half of `CephCluster`. Raises the classes of `edgesync.errors`, with Ceph's own as cause."""
+
+    def __init__(self, settings: CephSettings, refusals: Refusals) -> None:
+        self._settings = settings
+        self._refusals = refusals
+        self._connection = Connection(settings, refusals)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def capacity(self) -> Capacity | None:
+        """Ask the monitors; None while no manager counts.
+
+        A full cluster has `max_avail` 0. A dead manager's last figures stay for as long as nobody replaces it, and
+        half a minute after its death the monitors call it unavailable (tried).
+        """
+        with self._asking("reach the monitors") as session:
+            figures = self._command(session, "df", detail="detail")
+            manager = self._command(session, "status")["mgrmap"]["available"]
+        for pool in figures["pools"]:
+            if pool["name"] == self._settings.pool:
+                return _capacity(pool["stats"]) if manager else None
+        raise self._refusals.no_pool()
+
+    def touch(self) -> None:
+        """Go to an OSD and back by a read: pools are the user's, no place for objects of ours."""
+        with self._asking("read from an OSD") as session:
+            try:
+                session.pool.stat(DIRECTORY)
+            except rados.ObjectNotFound:
+                # An answer, too.
+                return
+
+    def names(self) -> frozenset[str]:
+        with self._asking("list the RBD images") as session:
+            return frozenset(rbd.RBD().list(session.pool))
+
+    def inspect(self, name: str) -> RbdImage:
+        with self._reading(f"look at RBD image {name}", name) as (session, image):
+            snapshots = {entry["name"] for entry in image.list_snaps()}
+            return RbdImage(
+                name=name,
+                size=image.size(),
+                snapshot=SNAPSHOT in snapshots,
+                protected=SNAPSHOT in snapshots and image.is_protected_snap(SNAPSHOT),
+                watchers=_watchers(session, image),
+                children=_children(image) if snapshots else (),
+                # Ceph's binding gives UTC without saying so.
+                created_at=image.create_timestamp().replace(tzinfo=UTC),
+            )
+
+    def written(self, name: str) -> int:
+        """Count whole objects, by the object map where there is a good one: 1 TiB in 22 ms.
+
+        Glance's writer keeps the map up to date while it holds the exclusive lock: during a copy-image this grew by
+        each object of 8 MiB (tried).
+        """
+        with self._reading(f"measure RBD image {name}", name) as (_, image):
+            size = image.size()
+            if image.features() & rbd.RBD_FEATURE_FAST_DIFF and not image.flags() & NO_MAP:
+                return _written(image, 0, size)
+            return self._written_without_map(name, image, size)
+
+    def _written_without_map(self, name: str, image: rbd.Image, size: int) -> int:
+        """Ask the OSDs for each object, in slices, so that the thread ends when nobody waits any more."""
+        ends_at = time.monotonic() + self._refusals.deadline
+        total, step = 0, SLICE * image.stat()["obj_size"]
+        for start in range(0, size, step):
+            if time.monotonic() > ends_at:
+                raise self._refusals.too_slow(name)
+            total += _written(image, start, min(step, size - start))
+        return total
+
+    def trash(self, name: str, *, delay: timedelta) -> None:
+        """Move it away, snapshots, protection and a dead client's lock with it.
+
+        Ceph itself would also move an image that somebody has open and locked, or that has clones (tried), so this
+        looks first. Nobody opens an image for writing between look and move: Glance only writes those it creates.
+        """
+        what = f"move RBD image {name} into the trash"
+        with self._reading(what, name) as (session, image):
+            if watchers := _watchers(session, image):
+                raise self._refusals.in_use(what, f"{watchers} client(s) have it open for writing")
+            if children := _children(image):
+                raise self._refusals.in_use(what, f"it has clones: {', '.join(children)}")
+        with self._asking(what, name) as session:
+            rbd.RBD().trash_move(session.pool, name, int(delay.total_seconds()))
+
+    def protect(self, name: str) -> None:
+        what = f"protect the snapshot of RBD image {name}"
+        with self._asking(what, name) as session, rbd.Image(session.pool, name) as image:
+            if not any(entry["name"] == SNAPSHOT for entry in image.list_snaps()):
+                raise self._refusals.no_snapshot(name)
+            if not image.is_protected_snap(SNAPSHOT):
+                image.protect_snap(SNAPSHOT)
+
+    @contextmanager
+    def _reading(self, what: str, name: str) -> Iterator[tuple[Session, rbd.Image]]:
+        with self._asking(what, name) as session, rbd.Image(session.pool, name, read_only=True) as image:
+            yield session, image
+
+    @contextmanager
+    def _asking(self, what: str, name: str = "") -> Iterator[Session]:
+        try:
+            with self._connection.session(what) as session:
+                yield session
+        except (rados.Error, rbd.Error) as error:
+            raise self._refusals.refused(what, error, getattr(error, "errno", None), name=name) from error
+
+    def _command(self, session: Session, prefix: str, **arguments: str) -> Any:
+        command = json.dumps({"prefix": prefix, "format": "json", **arguments})
+        code, out, said = session.cluster.mon_command(command, b"")
+        if code:
+            raise rados.OSError(f"{prefix}: {said}", abs(code))
+        return json.loads(out)
+
+
+def _capacity(stats: dict[str, int]) -> Capacity:
+    available = stats["max_avail"]
+    if quota := stats["quota_bytes"]:
+        available = max(0, min(available, quota - stats["stored"]))
+    return Capacity(used=stats["stored"], available=available)
+
+
+def _watchers(session: Session, image: rbd.Image) -> int:
+    """Everybody's watches but ours. That of a client that died is there for 30 s more (tried)."""
+    ours = session.cluster.get_instance_id()
+    return sum(watcher["id"] != ours for watcher in image.watchers_list())
+
+
+def _children(image: rbd.Image) -> tuple[str, ...]:
+    """Clones of all its snapshots, those in a trash, too: they go on needing it."""
+    return tuple(sorted(f"{child['pool']}/{child['image']}" for child in image.list_children2()))
+
+
+def _written(image: rbd.Image, offset: int, length: int) -> int:
+    total = 0
+
+    def count(_: int, extent: int, exists: bool) -> None:
+        nonlocal total
+        total += extent if exists else 0
+
+    image.diff_iterate(offset, length, None, count, include_parent=False, whole_object=True)
+    return total
