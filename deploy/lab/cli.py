@@ -6,10 +6,28 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from deploy.lab import faults, glance, images, install, keystone, lifecycle, readback, registry, status, upload
+from deploy.lab import (
+    faults,
+    glance,
+    images,
+    install,
+    keystone,
+    lifecycle,
+    readback,
+    registry,
+    status,
+    tasks,
+    upload,
+)
 from deploy.lab.faults import How
-from deploy.lab.layout import Lab
+from deploy.lab.layout import Lab, Release
 
+which = click.option(
+    "--glance",
+    "release",
+    type=click.Choice([release.value for release in Release]),
+    help="pinned: the current one (default for a new lab); distro: Debian's glance-api 25.1.",
+)
 named = click.option("--name", default="dev", show_default=True, envvar="EDGESYNC_LAB_NAME", help="Which lab.")
 
 
@@ -19,9 +37,10 @@ def main() -> None:
 
 
 @main.command("install")
-def install_command() -> None:
+@which
+def install_command(release: str | None) -> None:
     """Install what is missing: Debian's packages, and OpenStack in an environment of its own."""
-    install.install()
+    install.install(Release(release or Release.PINNED))
 
 
 @main.command()
@@ -33,9 +52,10 @@ def install_command() -> None:
     metavar="SECONDS",
     help="How long a token is good; an hour for a new lab.",
 )
-def up(name: str, sites: int | None, token_lifetime: int | None) -> None:
+@which
+def up(name: str, sites: int | None, token_lifetime: int | None, release: str | None) -> None:
     """Bring a lab up, or repair the one that is there."""
-    lifecycle.up(name, sites, token_lifetime)
+    lifecycle.up(name, sites, token_lifetime, release=Release(release) if release else None)
 
 
 @main.command()
@@ -64,7 +84,7 @@ def status_command(context: click.Context, name: str) -> None:
 @click.argument("site")
 @click.option("--how", type=click.Choice([how.value for how in How]), required=True)
 def break_command(name: str, site: str, how: str) -> None:
-    """Break a site: its OSD stops answering, dies, or is full."""
+    """Break a site: its OSD stops answering, dies, or is full; or nothing there answers."""
     with registry.locked_lab(name) as lab:
         faults.break_site(lab, site, How(how))
 
@@ -94,6 +114,17 @@ def restart_glance(name: str) -> None:
     with registry.locked_lab(name) as lab:
         glance.stop(lab)
         glance.ensure(lab)
+
+
+@main.command("age-task")
+@named
+@click.argument("image")
+@click.option(
+    "--minutes", type=float, default=61, show_default=True, help="60 free a lock; 120 if its task is pending."
+)
+def age_task(name: str, image: str, minutes: float) -> None:
+    """Make an image's import tasks older, so that the lock of a dead one can be taken over now."""
+    tasks.age(Lab.load(name), image, minutes)
 
 
 @main.command("expire-tokens")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from deploy.lab import ceph, cluster
 from deploy.lab.errors import LabError
 from deploy.lab.layout import Lab, Site
+from deploy.lab.processes import Process
 from deploy.lab.wait import POLL, say
 
 PATIENCE = 30
@@ -22,23 +23,22 @@ _TINY = 0.001  # what an empty OSD occupies is more
 class How(StrEnum):
     PAUSE_OSD = "pause-osd"  # alive but silent: every request hangs, as over a cut line; heals where it was
     KILL_OSD = "kill-osd"  # the process is gone: connections are refused, requests hang
+    PAUSE_SITE = "pause-site"  # every daemon is silent: not even a connection is made, as over a cut line
     FULL_POOL = "full-pool"  # above the full ratio: reads go on, writes hang, no space is left to see
 
 
 def break_site(lab: Lab, name: str, how: How) -> None:
     """Break one site in that way, and return when it shows."""
     site = lab.site(name)
-    if how is How.FULL_POOL:
-        fill(site)
-    else:
-        osd = cluster.daemon(site, "osd")
-        if osd is None:
-            raise LabError(f"{name} has no running OSD to break; python -m deploy.lab heal {name} --name {lab.name}")
-        if how is How.PAUSE_OSD:
-            osd.signal(signal.SIGSTOP)
-            _wait(osd.paused, f"{name}: the OSD does not stop")
-        else:
-            osd.kill()
+    match how:
+        case How.FULL_POOL:
+            fill(site)
+        case How.PAUSE_OSD:
+            pause(lab, site, "osd")
+        case How.PAUSE_SITE:
+            pause(lab, site, *cluster.DAEMONS)
+        case How.KILL_OSD:
+            _daemon(lab, site, "osd").kill()
     say(f"{name}: broken by {how}")
 
 
@@ -47,7 +47,7 @@ def heal_site(lab: Lab, name: str, how: How | None = None) -> None:
     site = lab.site(name)
     if how is None:
         repair(lab, site)
-    elif how is How.PAUSE_OSD:
+    elif how in {How.PAUSE_OSD, How.PAUSE_SITE}:
         resume(site)
     elif how is How.FULL_POOL:
         empty(site)
@@ -62,6 +62,12 @@ def repair(lab: Lab, site: Site) -> None:
     cluster.ensure_monitor(lab, site)
     empty(site)
     cluster.ensure(lab, site)
+
+
+def pause(lab: Lab, site: Site, *kinds: str) -> None:
+    for process in [_daemon(lab, site, kind) for kind in kinds]:
+        process.signal(signal.SIGSTOP)
+        _wait(process.paused, f"{site.name}: process {process.pid} does not stop")
 
 
 def resume(site: Site) -> None:
@@ -88,6 +94,15 @@ def empty(site: Site) -> None:
 def is_full(site: Site) -> bool:
     """Whether the cluster takes no writes for want of space."""
     return _reported(site)[1]
+
+
+def _daemon(lab: Lab, site: Site, kind: str) -> Process:
+    process = cluster.daemon(site, kind)
+    if process is None:
+        raise LabError(
+            f"{site.name} has no running {kind} to break; python -m deploy.lab heal {site.name} --name {lab.name}"
+        )
+    return process
 
 
 def _reported(site: Site) -> tuple[bool, bool]:

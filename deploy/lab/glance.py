@@ -6,10 +6,10 @@ from pathlib import Path
 
 from keystoneauth1.exceptions import ClientException
 
-from deploy.lab import api, mariadb, render
+from deploy.lab import api, distro, mariadb, render
 from deploy.lab.errors import LabError
-from deploy.lab.layout import OPENSTACK, Lab, write
-from deploy.lab.processes import Process, environment, recorded
+from deploy.lab.layout import OPENSTACK, Lab, Release, write
+from deploy.lab.processes import Process, environment, recorded, spawn
 from deploy.lab.server import serve
 from deploy.lab.wait import say, tail, until
 
@@ -31,9 +31,11 @@ def prepare(lab: Lab) -> None:
     for folder in _FOLDERS:
         (here / folder).mkdir(parents=True)
     write(here / "glance-api.conf", render.glance_conf(lab))
-    argv = [str(OPENSTACK / "bin/glance-manage"), f"--config-file={here}/glance-api.conf", "db_sync"]
+    old = lab.glance is Release.DISTRO
+    manage = distro.command("glance-manage") if old else [str(OPENSTACK / "bin/glance-manage")]
+    argv = [*manage, f"--config-file={here}/glance-api.conf", "db_sync"]
     with _log(lab).open("a") as log:
-        env = environment(lab.folder)
+        env = environment(lab.folder, distro.ENVIRONMENT if old else None)
         done = subprocess.run(argv, stdout=log, stderr=log, timeout=PATIENCE, env=env, check=False)
     if done.returncode != 0:
         raise LabError(f"glance-manage db_sync failed. The end of {_log(lab)}:\n{tail(_log(lab))}")
@@ -64,6 +66,9 @@ def running(lab: Lab) -> Process | None:
 
 def start(lab: Lab) -> Process:
     here = _folder(lab)
+    if lab.glance is Release.DISTRO:
+        argv = [*distro.command("glance-api"), f"--config-file={here}/glance-api.conf"]
+        return spawn(argv, record=here / "api.pid", log=_log(lab), mark=lab.folder, env=distro.ENVIRONMENT)
     return serve(
         lab,
         "glance.wsgi.api:application",

@@ -11,8 +11,9 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+from deploy.lab import distro
 from deploy.lab.errors import LabError
-from deploy.lab.layout import HOME, OPENSTACK, write
+from deploy.lab.layout import HOME, OPENSTACK, Release, write
 from deploy.lab.wait import say
 
 PACKAGES = {
@@ -26,6 +27,7 @@ PACKAGES = {
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "mariadbd": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
     "my_print_defaults": "mariadb-client-core",  # mariadb-install-db calls it
 }
 EXTENSIONS = ("rados", "rbd")  # of Debian's python3-rados and python3-rbd
@@ -37,7 +39,7 @@ _LINKS = Path("/usr/lib/python3/dist-packages")
 _SLOW = 1200  # seconds for a package manager on a slow line
 
 
-def install() -> None:
+def install(release: Release = Release.PINNED) -> None:
     """Install what is missing; with everything there, this takes no time."""
     if packages := _missing_packages():
         _be_root("python -m deploy.lab install")
@@ -47,18 +49,25 @@ def install() -> None:
         _run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages], env)
     if not _venv_is_current():
         _make_venv()
-    check()
+    if release is Release.DISTRO and not distro.there():
+        _be_root("python -m deploy.lab install --glance distro")
+        distro.install()
+    check(release)
     say("everything the lab needs is installed")
 
 
-def check() -> None:
+def check(release: Release = Release.PINNED) -> None:
     """Refuse to go on where something is missing, naming it and the command that installs it."""
     _be_root("python -m deploy.lab up")
     missing = _missing_packages()
     if not _venv_is_current():
         missing.append(f"OpenStack as pinned in {REQUIREMENTS.relative_to(_HERE.parents[1])}")
+    command = "python -m deploy.lab install"
+    if release is Release.DISTRO and not distro.there():
+        missing.append("Debian's glance-api")
+        command += " --glance distro"
     if missing:
-        raise LabError(f"the lab needs {', '.join(missing)}; install it: python -m deploy.lab install")
+        raise LabError(f"the lab needs {', '.join(missing)}; install it: {command}")
 
 
 def _missing_packages() -> list[str]:

@@ -10,6 +10,7 @@ import json
 import struct
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from deploy.lab.errors import LabError
@@ -17,6 +18,7 @@ from deploy.lab.errors import LabError
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".lab"
 OPENSTACK = HOME / "openstack-venv"
+DISTRO = HOME / "glance-distro"
 IMAGES = HOME / "images"
 
 HUB = "central"
@@ -25,6 +27,13 @@ MAX_EDGES = 8
 TOKEN_LIFETIME = 3600
 
 _SERVICE_PORTS = 20  # the first ports of a block; then as many again for each site
+
+
+class Release(StrEnum):
+    """Which Glance a lab runs."""
+
+    PINNED = "pinned"  # the one in requirements.txt
+    DISTRO = "distro"  # Debian's, years older
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,7 @@ class Lab:
     base_port: int
     seed: str  # of every secret in this lab
     token_lifetime: int = TOKEN_LIFETIME  # seconds
+    glance: Release = Release.PINNED
     home: Path = HOME
 
     @classmethod
@@ -73,7 +83,7 @@ class Lab:
             state = json.loads((home / name / "state.json").read_text())
         except FileNotFoundError:
             raise LabError(f"there is no lab {name!r}; start it: python -m deploy.lab up --name {name}") from None
-        return cls(home=home, **state)
+        return cls(home=home, **{**state, "glance": Release(state.get("glance", Release.PINNED))})
 
     def save(self) -> None:
         state = dataclasses.asdict(self)

@@ -11,19 +11,32 @@ from keystoneauth1.exceptions import ClientException
 
 from deploy.lab import cluster, faults, glance, install, keystone, layout, mariadb, registry, render
 from deploy.lab.errors import LabError
-from deploy.lab.layout import HOME, MAX_EDGES, TOKEN_LIFETIME, Lab, Site
+from deploy.lab.layout import HOME, MAX_EDGES, TOKEN_LIFETIME, Lab, Release, Site
 from deploy.lab.processes import kill_marked
 from deploy.lab.wait import say
 
 
-def up(name: str = "dev", edges: int | None = None, token_lifetime: int | None = None, home: Path = HOME) -> Lab:
-    """Bring the lab up and return when every service answers; what runs and answers already is left alone."""
-    install.check()
+def up(
+    name: str = "dev",
+    edges: int | None = None,
+    token_lifetime: int | None = None,
+    home: Path = HOME,
+    *,
+    release: Release | None = None,
+) -> Lab:
+    """Bring the lab up and return when every service answers; what runs and answers already is left alone.
+
+    A new lab runs the pinned Glance unless another `release` is asked for.
+    """
     with registry.locked(name, home) as folder:
         if (folder / "state.json").exists():
-            lab = _again(Lab.load(name, home), edges, token_lifetime)
+            lab = _again(Lab.load(name, home), edges, token_lifetime, release)
+            install.check(lab.glance)
         else:
-            lab = registry.create(name, _edges(edges), token_lifetime or TOKEN_LIFETIME, home)
+            install.check(release or Release.PINNED)
+            lab = registry.create(
+                name, _edges(edges), token_lifetime or TOKEN_LIFETIME, home, release=release or Release.PINNED
+            )
         say(f"lab {name}: {', '.join(site.name for site in lab.sites)}, ports from {lab.base_port}, files in {folder}")
         _end_strays(lab)
         layout.write(lab.edgesync_file, render.edgesync(lab))
@@ -53,13 +66,13 @@ def _edges(asked: int | None) -> int:
     return edges
 
 
-def _again(lab: Lab, edges: int | None, token_lifetime: int | None) -> Lab:
-    """An existing lab keeps its sites; the lifetime of its tokens can change."""
+def _again(lab: Lab, edges: int | None, token_lifetime: int | None, release: Release | None) -> Lab:
+    """An existing lab keeps its sites and its Glance; the lifetime of its tokens can change."""
+    first = f"; take it down first: python -m deploy.lab down --name {lab.name}"
     if edges not in (None, lab.edges):
-        raise LabError(
-            f"lab {lab.name!r} has {lab.edges} edges, not {edges}; take it down first: "
-            f"python -m deploy.lab down --name {lab.name}"
-        )
+        raise LabError(f"lab {lab.name!r} has {lab.edges} edges, not {edges}{first}")
+    if release not in (None, lab.glance):
+        raise LabError(f"lab {lab.name!r} runs the {lab.glance} Glance, not the {release} one{first}")
     if token_lifetime in (None, lab.token_lifetime):
         return lab
     keystone.stop(lab)  # before the change is recorded: killed in between, the next `up` starts it again

@@ -39,6 +39,30 @@ def greets(lab: Lab) -> bool:
         return False
 
 
+def query(lab: Lab, statements: str) -> list[tuple[str, ...]]:
+    """Run SQL on Glance's database; the rows of what it selects, as text."""
+    account = ("--host=127.0.0.1", f"--port={lab.mariadb_port}", "--user=glance", "--database=glance")
+    argv = ["mariadb", "--no-defaults", "--protocol=tcp", *account, "--batch", "--skip-column-names"]
+    done = subprocess.run(
+        argv,
+        input=statements,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**environment(lab.folder), "MYSQL_PWD": lab.secret("mariadb")},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LabError(f"Glance's database refused: {done.stderr.strip()}")
+    return [tuple(line.split("\t")) for line in done.stdout.splitlines()]
+
+
+def changed(lab: Lab, statement: str) -> int:
+    """Run one UPDATE on Glance's database; the number of rows that it changed."""
+    ((count,),) = query(lab, f"{statement}; SELECT ROW_COUNT()")
+    return int(count)
+
+
 def _make(lab: Lab) -> None:
     here = lab.folder / "mariadb"
     if process := running(lab):

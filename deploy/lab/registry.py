@@ -11,14 +11,14 @@ from pathlib import Path
 
 from deploy.lab import ports
 from deploy.lab.errors import LabError
-from deploy.lab.layout import HOME, IMAGES, OPENSTACK, Lab
+from deploy.lab.layout import DISTRO, HOME, IMAGES, OPENSTACK, Lab, Release
 from deploy.lab.wait import POLL, say
 
 PATIENCE = 300  # seconds for another command on the same lab to end
-_RESERVED = (OPENSTACK.name, IMAGES.name)
+_RESERVED = (OPENSTACK.name, IMAGES.name, DISTRO.name)
 
 
-def create(name: str, edges: int, token_lifetime: int, home: Path = HOME) -> Lab:
+def create(name: str, edges: int, token_lifetime: int, home: Path = HOME, *, release: Release = Release.PINNED) -> Lab:
     """Allot ports to a new lab and record it. Its folder is there: `locked` has made it."""
     start = int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:2], "big")
     with _lock(home):
@@ -29,6 +29,7 @@ def create(name: str, edges: int, token_lifetime: int, home: Path = HOME) -> Lab
             base_port=ports.allot(taken, start),
             seed=secrets.token_hex(16),
             token_lifetime=token_lifetime,
+            glance=release,
             home=home,
         )
         lab.save()
@@ -39,7 +40,7 @@ def create(name: str, edges: int, token_lifetime: int, home: Path = HOME) -> Lab
 def locked(name: str, home: Path = HOME) -> Iterator[Path]:
     """Hold a lab's folder, made if need be, against every other command on the same lab."""
     if not name.replace("-", "").isalnum() or name in _RESERVED:
-        raise LabError(f"{name!r} can't be a lab's name: letters, digits and dashes, and not {' or '.join(_RESERVED)}")
+        raise LabError(f"{name!r} can't be a lab's name: letters, digits and dashes, and not {', '.join(_RESERVED)}")
     home.mkdir(exist_ok=True)
     folder = home / name
     while True:

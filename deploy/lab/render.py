@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from deploy.lab.layout import HUB, OPENSTACK, POOLS, Lab, Site
+from deploy.lab.layout import DISTRO, HUB, OPENSTACK, POOLS, Lab, Release, Site
 
 # Seconds for which Glance goes on taking a token that Keystone has come to refuse.
 TOKEN_CACHE = 5
@@ -138,6 +138,13 @@ def keystone_conf(lab: Lab) -> str:
 
 def glance_conf(lab: Lab) -> str:
     here = lab.folder / "glance"
+    paste = OPENSTACK / "etc/glance"
+    server: dict[str, object] = {}
+    if lab.glance is Release.DISTRO:
+        paste = DISTRO / "usr/share/glance-common"
+        # A server of its own, whose green threads all stop while one of them waits for a dead cluster (tried). So it
+        # has workers to spare, and connections that stay with none of them.
+        server = {"bind_host": "127.0.0.1", "bind_port": lab.glance_port, "workers": 3, "http_keepalive": "false"}
     stores: dict[str, dict[str, object]] = {
         site.name: {
             "rbd_store_ceph_conf": site.conf,
@@ -156,6 +163,7 @@ def glance_conf(lab: Lab) -> str:
                 "show_multiple_locations": "true",
                 "worker_self_reference_url": lab.glance_url,
                 "image_cache_dir": here / "cache",
+                **server,
             },
             "database": {"connection": lab.glance_database},
             "glance_store": {"default_backend": HUB},
@@ -167,7 +175,7 @@ def glance_conf(lab: Lab) -> str:
             "task": {"work_dir": here / "work"},
             "paste_deploy": {
                 "flavor": "keystone+cachemanagement",
-                "config_file": OPENSTACK / "etc/glance/glance-api-paste.ini",
+                "config_file": paste / "glance-api-paste.ini",
             },
             "keystone_authtoken": {
                 "www_authenticate_uri": lab.keystone_url,
@@ -233,6 +241,11 @@ def openrc(lab: Lab) -> str:
         "OS_REGION_NAME": "RegionOne",
     }
     return "".join(f"export {name}={value}\n" for name, value in settings.items())
+
+
+def ceph_settings(site: Site) -> dict[str, str]:
+    """How edgesync reaches the site's cluster: the `ceph` section of a store in its configuration."""
+    return {"conf": str(site.conf), "user": "edgesync", "keyring": str(site.keyring("edgesync"))}
 
 
 def edgesync(lab: Lab) -> str:

@@ -6,31 +6,32 @@ Everything here follows Glance 33 (API v2.18), and works from API v2.8 on, the f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Self, TypeVar
+from typing import Self
 
 import structlog
 
-from edgesync.clients import refusals
+from edgesync.clients import import_refusals, refusals
 from edgesync.clients.auth import Auth
+from edgesync.clients.documents import document, of_image
+from edgesync.clients.level import find_level
 from edgesync.clients.listing import pages
-from edgesync.clients.transport import Answer, Call, Observer, Sleep, Transport, parsed
-from edgesync.clients.wire import ImageReader, MalformedError, read_stores, read_tasks
+from edgesync.clients.stores import StoreList
+from edgesync.clients.streaming import Upload
+from edgesync.clients.transport import STREAM, Answer, Call, Observer, Sleep, Transport
+from edgesync.clients.wire import ImageReader, image_document, read_tasks
 from edgesync.domain.image import Image, ImageId, ImportTask
+from edgesync.domain.job import ImportSource
+from edgesync.domain.level import Level
 from edgesync.domain.store import Store, StoreId
-from edgesync.errors import EdgesyncError, PermanentError, TransientError
+from edgesync.errors import NotFoundError, PermanentError
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 # PATCH with absolute paths and explicit operations (v2.1 of the media type).
 LOCATION_PATCH = "application/openstack-images-v2.1-json-patch"
-TASKS_SINCE = (2, 12)
-# The detailed store list connects to every cluster inside the request and blocks on one that is dead.
-DETAIL_DEADLINE = 10.0
-DETAIL_PAUSE = 300.0
 
 
 def _unobserved(operation: str, status: str, seconds: float) -> None:
@@ -46,6 +47,7 @@ class GlanceClient:
         *,
         deadline: float = 30.0,
         import_deadline: float = 120.0,
+        stage_deadline: float = 60.0,
         attempts: int = 4,
         page_size: int = 1000,
         on_request: Observer = _unobserved,
@@ -57,11 +59,12 @@ class GlanceClient:
         )
         # The import request connects to its stores, too: it blocks until Ceph gives up.
         self._import_deadline = import_deadline
+        # Seconds in which no part of an upload gets on.
+        self._stage_deadline = stage_deadline
         self._page_size = page_size
         self._reader = ImageReader()
-        self._tells_tasks = True
-        self._details: dict[StoreId, Store] = {}
-        self._details_from = 0.0
+        self._stores = StoreList(self._transport)
+        self._level: Level | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,86 +77,27 @@ class GlanceClient:
 
     # What the server can do
 
+    @property
+    def level(self) -> Level | None:
+        """What this Glance can do and tell; None before `check`."""
+        if self._level is None or not self._stores.without_fsid:
+            return self._level
+        return replace(self._level, tells_fsid=False)
+
     async def check(self) -> str:
         """Return the newest API version, such as "v2.18"; PermanentError when Glance can't copy between stores."""
-        version = await self._version()
-        call = Call(operation="stores", what="list the stores", path="/v2/info/stores")
-        answer = await self._transport.send(call)
-        if answer.status == 404:
-            raise PermanentError(
-                "This Glance has a single store.",
-                remedy="Set enabled_backends in glance-api.conf, with one RBD store for each site.",
+        self._level = await find_level(self._transport)
+        if not self._level.tells_tasks:
+            log.warning(
+                "this Glance does not show tasks: copies have no progress, locks no age", version=self._level.version
             )
-        self._accepted(call, answer)
-        call = Call(operation="import_info", what="read the import methods", path="/v2/info/import")
-        methods = self._document(call, self._accepted(call, await self._transport.send(call)), _import_methods)
-        if "copy-image" not in methods:
-            raise PermanentError(
-                f"This Glance does not offer copy-image, only {', '.join(methods) or 'no import method'}.",
-                remedy="Add copy-image to enabled_import_methods in glance-api.conf.",
-            )
-        self._tells_tasks = version >= TASKS_SINCE
-        text = "v" + ".".join(map(str, version))
-        if not self._tells_tasks:
-            log.warning("this Glance does not show tasks: copies have no progress, locks no age", version=text)
-        return text
-
-    async def _version(self) -> tuple[int, ...]:
-        call = Call(operation="versions", what="read Glance's versions", path="/versions")
-        answer = await self._transport.send(call)
-        # Older releases answer 300 Multiple Choices, with the same body.
-        document = parsed(call, answer if answer.status == 300 else self._accepted(call, answer))
-        try:
-            return max(_version(entry["id"]) for entry in document["versions"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise TransientError(
-                "Can't read Glance's versions: the answer is of an unknown form.",
-                remedy="Look whether the image endpoint in Keystone's catalog leads to Glance.",
-            ) from error
+        return self._level.version
 
     # Reading
 
     async def stores(self) -> tuple[Store, ...]:
         """List the stores, with type, cluster and pool where Glance tells them."""
-        call = Call(operation="stores", what="list the stores", path="/v2/info/stores")
-        answer = self._accepted(call, await self._transport.send(call))
-        known = self._document(call, answer, read_stores)
-        if not {store.id for store in known} <= self._details.keys():
-            await self._learn_details()
-        return tuple(self._with_details(store) for store in known)
-
-    async def _learn_details(self) -> None:
-        """Ask for types and clusters: seldom, and never letting a dead cluster hold up the plain list."""
-        now = asyncio.get_running_loop().time()
-        if now < self._details_from:
-            return
-        self._details_from = now + DETAIL_PAUSE
-        call = Call(
-            operation="stores_detail",
-            what="list the stores in detail",
-            path="/v2/info/stores/detail",
-            deadline=DETAIL_DEADLINE,
-            repeat=False,
-        )
-        try:
-            answer = self._accepted(call, await self._transport.send(call), policy="stores_info_detail")
-            self._details = {store.id: store for store in self._document(call, answer, read_stores)}
-        except (TransientError, PermanentError) as error:
-            log.warning("the stores' types and clusters are unknown", why=error.message, remedy=error.remedy)
-
-    def _with_details(self, store: Store) -> Store:
-        detail = self._details.get(store.id)
-        if detail is None:
-            return store
-        return Store(
-            id=store.id,
-            description=store.description,
-            default=store.default,
-            read_only=store.read_only,
-            type=detail.type,
-            fsid=detail.fsid,
-            pool=detail.pool,
-        )
+        return await self._stores.get()
 
     async def images(self, *, updated_since: datetime | None = None) -> AsyncIterator[Sequence[Image]]:
         """Yield pages of images: all, or those with `updated_at` at or after the time. An image may come twice."""
@@ -170,36 +114,20 @@ class GlanceClient:
     async def image(self, image: ImageId) -> Image:
         """Show one image; NotFoundError when it is gone."""
         call = Call(operation="image", what=f"show image {image}", path=f"/v2/images/{image}")
-        answer = self._of_image(image, call, await self._transport.send(call))
-        return self._document(call, answer, self._reader.image)
+        return document(call, of_image(image, call, await self._transport.send(call)), self._reader.image)
 
     async def tasks(self, image: ImageId) -> tuple[ImportTask, ...]:
         """The image's tasks, newest first; none where Glance does not tell (before v2.12)."""
-        if not self._tells_tasks:
+        if self._level is not None and not self._level.tells_tasks:
             return ()
         call = Call(operation="tasks", what=f"list the tasks of image {image}", path=f"/v2/images/{image}/tasks")
-        answer = self._of_image(image, call, await self._transport.send(call))
-        return self._document(call, answer, read_tasks)
+        return document(call, of_image(image, call, await self._transport.send(call)), read_tasks)
 
     # Changing
 
     async def copy_image(self, image: ImageId, stores: Sequence[StoreId], *, allow_failure: bool) -> None:
         """Ask for a copy-image import; see `edgesync.domain.ports.Glance`."""
-        answer = await self._transport.send(
-            Call(
-                operation="copy_image",
-                what=f"copy image {image} to {', '.join(stores)}",
-                method="POST",
-                path=f"/v2/images/{image}/import",
-                # Always all three: the API's and its command's defaults differ.
-                body={
-                    "method": {"name": "copy-image"},
-                    "stores": list(stores),
-                    "all_stores_must_succeed": not allow_failure,
-                },
-                deadline=self._import_deadline,
-            )
-        )
+        answer = await self._import("copy_image", image, {"name": "copy-image"}, stores, allow_failure=allow_failure)
         if answer.status >= 300:
             raise refusals.copy_refused(image, stores, answer.status, answer.said)
 
@@ -231,42 +159,105 @@ class GlanceClient:
         answer = await self._transport.send(call)
         if answer.status >= 300:
             raise refusals.location_refused(image, store, answer.status, answer.said)
-        return self._document(call, answer, self._reader.image)
+        return document(call, answer, self._reader.image)
 
-    # Answers
+    # New images
 
-    def _accepted(self, call: Call, answer: Answer, *, policy: str = "") -> Answer:
-        if answer.status < 300:
-            return answer
-        raise refusals.refused(call.what, answer.status, answer.said, policy=policy)
+    async def create_image(self, image: ImageId, source: ImportSource) -> None:
+        """Make a queued image of that id; nothing happens when it is there already.
 
-    def _of_image(self, image: ImageId, call: Call, answer: Answer) -> Answer:
-        if answer.status == 404:
-            raise refusals.gone(image)
-        return self._accepted(call, answer, policy="get_image")
+        ConflictError when the id was a deleted image's.
+        """
+        call = Call(
+            operation="create_image",
+            what=f"create image {image}",
+            method="POST",
+            path="/v2/images",
+            body=image_document(image, source),
+        )
+        answer = await self._transport.send(call)
+        if answer.status == 409 and await self._is_there(image):
+            return
+        if answer.status >= 300:
+            raise import_refusals.create_refused(image, answer.status, answer.said)
 
-    def _document(self, call: Call, answer: Answer, read: Callable[[object], T]) -> T:
+    async def stage(self, image: ImageId, data: AsyncIterable[bytes]) -> None:
+        """Send the data of a queued image to Glance's staging area. Never repeated by the client.
+
+        When this fails, the image may hold a part of the data, which Glance would import as if it were the whole
+        (tried, with a glance-api killed in the middle): delete it, and begin with a new one. RequestError when the
+        source breaks off; Glance forgets what it got then.
+        """
+        # Also sees to a fresh token and to the states that Glance would refuse only after having been sent something.
+        if (await self.image(image)).status != "queued":
+            raise import_refusals.not_waiting(image)
+        upload = Upload(data, deadline=self._stage_deadline)
+        call = Call(
+            operation="stage",
+            what=f"send the data of image {image}",
+            method="PUT",
+            path=f"/v2/images/{image}/stage",
+            content_type=STREAM,
+        )
+        answer = await self._transport.upload(call, upload)
+        if answer.status >= 300:
+            raise import_refusals.stage_refused(image, answer.status, answer.said)
+        got = (await self.image(image)).size
+        # Glances before v2.13 or so don't tell the size at this point.
+        if got is not None and got != upload.sent:
+            raise PermanentError(
+                f"Glance got {got} of the {upload.sent} bytes of image {image}.",
+                remedy="Delete the image and import it anew; look for a proxy in front of Glance that cuts uploads.",
+            )
+
+    async def import_image(
+        self, image: ImageId, source: ImportSource, stores: Sequence[StoreId], *, allow_failure: bool
+    ) -> None:
+        """Ask for the import of a queued image's data; see `edgesync.domain.ports.Glance`."""
+        method = {"name": "glance-direct"} if source.uri is None else {"name": "web-download", "uri": source.uri}
+        answer = await self._import("import_image", image, method, stores, allow_failure=allow_failure)
+        if answer.status >= 300:
+            raise import_refusals.import_refused(image, stores, answer.status, answer.said)
+
+    async def delete_image(self, image: ImageId) -> None:
+        """Delete the image and every copy of it; NotFoundError when it is gone.
+
+        ConflictError while a clone keeps a copy; copies in stores before that one are gone then (tried).
+        """
+        call = Call(
+            operation="delete_image",
+            what=f"delete image {image}",
+            method="DELETE",
+            path=f"/v2/images/{image}",
+            deadline=self._import_deadline,
+        )
+        answer = await self._transport.send(call)
+        if answer.status >= 300:
+            raise import_refusals.deletion_refused(image, answer.status, answer.said)
+
+    async def _is_there(self, image: ImageId) -> bool:
         try:
-            return read(parsed(call, answer))
-        except MalformedError as error:
-            raise _malformed(call, error) from error
+            await self.image(image)
+        except NotFoundError:
+            return False
+        return True
 
-
-def _malformed(call: Call, error: MalformedError) -> EdgesyncError:
-    return PermanentError(
-        f"Can't {call.what}. Glance's answer is malformed: {error}",
-        remedy="Compare with `openstack image show`; the record in Glance's database may be damaged.",
-    )
-
-
-def _import_methods(document: object) -> list[str]:
-    methods = document.get("import-methods") if isinstance(document, dict) else None
-    values = methods.get("value") if isinstance(methods, dict) else None
-    if not isinstance(values, list):
-        raise MalformedError("import-methods: expected a list")
-    return [value for value in values if isinstance(value, str)]
-
-
-def _version(name: str) -> tuple[int, ...]:
-    """ "v2.18" -> (2, 18): as a text it would come before v2.9."""
-    return tuple(int(part) for part in name.removeprefix("v").split("."))
+    async def _import(
+        self,
+        operation: str,
+        image: ImageId,
+        method: Mapping[str, str],
+        stores: Sequence[StoreId],
+        *,
+        allow_failure: bool,
+    ) -> Answer:
+        call = Call(
+            operation=operation,
+            what=f"{operation.partition('_')[0]} image {image} to {', '.join(stores)}",
+            method="POST",
+            path=f"/v2/images/{image}/import",
+            # Always all three: the API's and its command's defaults differ.
+            body={"method": method, "stores": list(stores), "all_stores_must_succeed": not allow_failure},
+            deadline=self._import_deadline,
+        )
+        return await self._transport.send(call)

@@ -59,7 +59,7 @@ def _from_json(text: str) -> str:
 
 def refused(what: str, status: int, said: str, *, policy: str = "") -> EdgesyncError:
     """The error for a status of 4xx (or a redirect) that means nothing special to the request at hand."""
-    message = _sentence(what, status, said)
+    message = sentence(what, status, said)
     if status == 400:
         return RequestError(message, remedy="Correct the request; Glance's words tell what is wrong with it.")
     if status == 403:
@@ -86,7 +86,7 @@ def gone(image: ImageId) -> EdgesyncError:
 
 def token_refused(what: str, said: str) -> EdgesyncError:
     return PermanentError(
-        _sentence(what, 401, said, who="Glance refused a fresh token"),
+        sentence(what, 401, said, who="Glance refused a fresh token"),
         remedy="Check [keystone_authtoken] and the clock of the glance-api hosts, and that edgesync's user has a role "
         "in the project named in clouds.yaml.",
     )
@@ -134,7 +134,7 @@ def delete_refused(image: ImageId, store: StoreId, status: int, said: str) -> Ed
         )
     if status == 409:
         return ConflictError(
-            _sentence(what, status, said),
+            sentence(what, status, said),
             remedy="Something at the site still uses it, such as disks cloned from it: `rbd children` on its snapshot "
             "names them. Flatten or delete those first.",
         )
@@ -145,7 +145,7 @@ def location_refused(image: ImageId, store: StoreId, status: int, said: str) -> 
     what = f"register the copy of image {image} in store {store}"
     if status == 403 and "invisible" in said:
         return PermanentError(
-            _sentence(what, status, said),
+            sentence(what, status, said),
             remedy="Set show_multiple_locations = true in glance-api.conf, on an API that only operators can reach.",
         )
     return refused(what, status, said, policy="set_image_location")
@@ -157,6 +157,7 @@ def _named(said: str, stores: Sequence[StoreId]) -> str:
     return next((store for store in stores if store in words), ", ".join(stores))
 
 
-def _sentence(what: str, status: int, said: str, *, who: str = "Glance refused") -> str:
+def sentence(what: str, status: int, said: str, *, who: str = "Glance refused") -> str:
+    """What could not be done, and Glance's own words."""
     words = f": {said}" if said else ""
     return f"Can't {what}. {who} (HTTP {status}){words}"

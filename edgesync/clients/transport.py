@@ -21,7 +21,8 @@ from tenacity.wait import wait_random_exponential
 
 from edgesync.clients.auth import Auth
 from edgesync.clients.refusals import plain, token_refused
-from edgesync.errors import EdgesyncError, PermanentError, TransientError, UnreachableError
+from edgesync.clients.streaming import Upload
+from edgesync.errors import EdgesyncError, PermanentError, RequestError, TransientError, UnreachableError
 
 Observer = Callable[[str, str, float], None]
 Sleep = Callable[[float], Awaitable[None]]
@@ -30,6 +31,8 @@ Sleep = Callable[[float], Awaitable[None]]
 MOST_PATIENCE = 60.0
 # A page of 1,000 images with locations at 100 stores is 15 MB.
 MOST_BYTES = 64 * 1024 * 1024
+# The content type of what is sent by `upload`.
+STREAM = "application/octet-stream"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,10 @@ class Call:
     deadline: float | None = None
     # False: not even a read is repeated.
     repeat: bool = True
+
+    @property
+    def sends(self) -> bool:
+        return self.body is not None or self.content_type == STREAM
 
     @property
     def reads(self) -> bool:
@@ -110,6 +117,25 @@ class Transport:
         )
         return await retrying(self._authorized, call)
 
+    async def upload(self, call: Call, upload: Upload) -> Answer:
+        """Send a stream, once: neither a new log-in nor a new connection brings back what was sent of it."""
+        try:
+            async with upload.watched():
+                answer = await self._exchange(call, await self._auth.headers(), upload)
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"Can't {call.what}. {upload.stalled}",
+                remedy="Look at the line from the sender to Glance, and into glance-api's log; then try again.",
+            ) from error
+        except TransientError as error:
+            if upload.failure is None:
+                raise
+            raise _source_failed(call, upload) from error
+        if answer.status == 401:
+            await self._auth.invalidate()
+            raise token_refused(call.what, answer.said)
+        return answer
+
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TransientError) and error.retry_after is not None:
@@ -131,7 +157,7 @@ class Transport:
             raise token_refused(call.what, answer.said)
         return answer
 
-    async def _exchange(self, call: Call, headers: Mapping[str, str]) -> Answer:
+    async def _exchange(self, call: Call, headers: Mapping[str, str], upload: Upload | None = None) -> Answer:
         root = service_root(await self._auth.endpoint())
         session = await self._session(call)
         started = time.monotonic()
@@ -141,9 +167,9 @@ class Transport:
                 call.method,
                 root + call.path,
                 params=call.params,
-                data=None if call.body is None else json.dumps(call.body).encode(),
-                headers={**headers, **({} if call.body is None else {"Content-Type": call.content_type})},
-                timeout=self._timeout(call),
+                data=upload.body() if upload else _encoded(call),
+                headers={**headers, **({"Content-Type": call.content_type} if call.sends else {})},
+                timeout=aiohttp.ClientTimeout(sock_connect=10.0) if upload else self._timeout(call),
                 # Following one would hand the token to whoever is named.
                 allow_redirects=False,
             ) as response:
@@ -219,6 +245,19 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         # Of another class than those that make aiohttp try again.
         raise aiohttp.ClientConnectionError(str(error)) from error
+
+
+def _encoded(call: Call) -> bytes | None:
+    return None if call.body is None else json.dumps(call.body).encode()
+
+
+def _source_failed(call: Call, upload: Upload) -> EdgesyncError:
+    if isinstance(upload.failure, EdgesyncError):
+        return upload.failure
+    return RequestError(
+        f"Can't {call.what}. The data broke off after {upload.sent} bytes: {upload.failure}",
+        remedy="Send it again, from its beginning.",
+    )
 
 
 def service_root(endpoint: str) -> str:

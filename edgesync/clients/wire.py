@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import structlog
 
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
+from edgesync.domain.job import ImportSource
 from edgesync.domain.store import Store, StoreId
+from edgesync.errors import RequestError
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +168,27 @@ def _cut_locations(body: bytes) -> bytes:
             # Keep the quote: the next key begins with it.
             parts.append(part[end + len(_END) - 1 :])
     return b"".join(parts)
+
+
+def image_document(image: ImageId, source: ImportSource) -> dict[str, Any]:
+    """The body of a request to create an image; RequestError when a property has the name of a field."""
+    properties = dict(source.properties)
+    if taken := sorted(FIELDS & properties.keys()):
+        raise RequestError(
+            f"An image's property can't be called {taken[0]}: that is a field of every image.",
+            remedy="Give it another name, or set the field.",
+        )
+    return properties | {
+        "id": image,
+        "name": source.name,
+        "disk_format": source.disk_format,
+        "container_format": source.container_format,
+        "visibility": source.visibility,
+        "os_hidden": source.hidden,
+        "min_disk": source.min_disk,
+        "min_ram": source.min_ram,
+        "tags": list(source.tags),
+    }
 
 
 def read_stores(document: object) -> tuple[Store, ...]:

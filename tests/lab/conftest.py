@@ -11,16 +11,16 @@ from deploy.lab import faults, glance, lifecycle
 from deploy.lab.layout import ROOT, Lab
 
 NAME = "test"
+KEEP = os.environ.get("EDGESYNC_LAB_KEEP") == "1"
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Central and two edges, healthy."""
-    keep = os.environ.get("EDGESYNC_LAB_KEEP") == "1"
-    if not keep:
+    if not KEEP:
         lifecycle.down(NAME)
     yield lifecycle.up(NAME, edges=2)
-    if not keep:
+    if not KEEP:
         lifecycle.down(NAME)
 
 

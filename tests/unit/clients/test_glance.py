@@ -81,7 +81,7 @@ async def test_without_details_the_plain_list_remains(fake: FakeGlance, watched:
 async def test_a_dead_cluster_does_not_hold_up_the_stores(
     fake: FakeGlance, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesync.clients.glance.DETAIL_DEADLINE", 0.1)
+    monkeypatch.setattr("edgesync.clients.stores.DETAIL_DEADLINE", 0.1)
     fake.faults.add(Fault(operation="stores_detail", kind=Hang()))
     async with asyncio.timeout(2):
         assert len(await watched.glance.stores()) == 3

@@ -1,0 +1,124 @@
+"""What people, bugs and crashes do behind Glance's and edgesync's back, with an administrator's rights at the site."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import rados
+import rbd
+
+from deploy.lab import ceph, mariadb
+from deploy.lab.errors import LabError
+from deploy.lab.layout import Lab
+from deploy.lab.readback import SNAPSHOT
+from deploy.lab.wait import POLL
+
+PATIENCE = 20  # seconds for somebody who still writes an image to end
+_CHUNK = 4 * 2**20
+
+
+def unprotect_snap(lab: Lab, site: str, image: str) -> None:
+    """Leave the snapshot there, unprotected: a clone of it can't be made."""
+    with _images(lab, site) as pool, rbd.Image(pool, image) as handle:
+        handle.unprotect_snap(SNAPSHOT)
+
+
+def remove_image(lab: Lab, site: str, image: str, *, pool: str = "images") -> None:
+    """Remove an RBD image with its snapshots; nothing happens when there is none.
+
+    Somebody may still be writing it, and make a snapshot when it is done: then it is tried again.
+    """
+    deadline = time.monotonic() + PATIENCE
+    with _images(lab, site, pool) as ioctx:
+        while True:
+            try:
+                _drop_snapshots(ioctx, image)
+                rbd.RBD().remove(ioctx, image)
+            except rbd.ImageNotFound:
+                return
+            except (rbd.ImageHasSnapshots, rbd.ImageBusy):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL)
+
+
+def make_partial(lab: Lab, site: str, image: str, size: int, *, written: int | None = None) -> None:
+    """An RBD image of that size without a snapshot, as a writer leaves it that dies; half of it written by default."""
+    with _images(lab, site) as pool:
+        rbd.RBD().create(pool, image, size)
+        with rbd.Image(pool, image) as handle:
+            end = size // 2 if written is None else written
+            for start in range(0, end, _CHUNK):
+                handle.write(b"\x5a" * min(_CHUNK, end - start), start)
+
+
+def make_copy(lab: Lab, source: str, target: str, image: str) -> str:
+    """Put the image's data into another site without Glance's knowledge; its location's URL."""
+    with (
+        _images(lab, source) as source_pool,
+        _images(lab, target) as target_pool,
+        rbd.Image(source_pool, image, snapshot=SNAPSHOT, read_only=True) as original,
+    ):
+        rbd.RBD().create(target_pool, image, original.size())
+        with rbd.Image(target_pool, image) as copy:
+            for start in range(0, original.size(), _CHUNK):
+                copy.write(original.read(start, min(_CHUNK, original.size() - start)), start)
+            copy.create_snap(SNAPSHOT)
+            copy.protect_snap(SNAPSHOT)
+    return f"rbd://{lab.site(target).fsid}/images/{image}/{SNAPSHOT}"
+
+
+def clone(lab: Lab, site: str, image: str, pool: str, name: str) -> None:
+    """Make a clone, as Nova does for a VM's disk: the image's snapshot can't be removed while it exists."""
+    with _images(lab, site) as images, _images(lab, site, pool) as ioctx:
+        rbd.RBD().clone(images, image, SNAPSHOT, ioctx, name, features=rbd.RBD_FEATURE_LAYERING)
+
+
+def remove_location(lab: Lab, image: str, store: str) -> None:
+    """Make Glance forget a copy, in its database: through its API the RBD data would go, too."""
+    where = f"image_id = '{uuid.UUID(image)}' AND deleted = 0 AND value LIKE 'rbd://{lab.site(store).fsid}/%'"
+    # Nothing of it comes from outside.
+    if mariadb.changed(lab, f"UPDATE image_locations SET deleted = 1, status = 'deleted' WHERE {where}") == 0:  # noqa: S608
+        raise LabError(f"Glance knows no copy of image {image} in store {store}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trashed:
+    """One RBD image in the trash."""
+
+    id: str
+    name: str
+    until: datetime  # not removed for good before then
+
+
+def trash_list(lab: Lab, site: str) -> list[Trashed]:
+    """What is in the trash of the site's pool."""
+    with _images(lab, site) as pool:
+        return [
+            Trashed(id=entry["id"], name=entry["name"], until=entry["deferment_end_time"].replace(tzinfo=UTC))
+            for entry in rbd.RBD().trash_list(pool)
+        ]
+
+
+def empty_trash(lab: Lab, site: str) -> None:
+    """Remove what is in the trash for good, whatever its time of grace."""
+    with _images(lab, site) as pool:
+        for entry in list(rbd.RBD().trash_list(pool)):
+            rbd.RBD().trash_remove(pool, entry["id"], force=True)
+
+
+@contextmanager
+def _images(lab: Lab, site: str, pool: str = "images") -> Iterator[rados.Ioctx]:
+    with ceph.pool(lab.site(site), pool, user="admin") as ioctx:
+        yield ioctx
+
+
+def _drop_snapshots(pool: rados.Ioctx, image: str) -> None:
+    with rbd.Image(pool, image) as handle:
+        for snapshot in [entry["name"] for entry in handle.list_snaps()]:
+            if handle.is_protected_snap(snapshot):
+                handle.unprotect_snap(snapshot)
+            handle.remove_snap(snapshot)
