@@ -30,8 +30,10 @@ class Breaker:
     failures: int = 0
     # The last bad sign, for people.
     cause: str = ""
-    # When an open breaker lets the next trial through: a probe where Ceph is configured, else one copy.
+    # When an open breaker lets the next trial through: a probe where `probed`, else one copy.
     retry_at: datetime | None = None
+    # True while probes of the site's Ceph judge it; else the outcomes of copies do.
+    probed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
