@@ -40,6 +40,7 @@ demo: venv lab-install
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 test: venv lab-install
+	$(LAB) install --glance distro
 	deploy/apt-install $(TESTING)
 	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
 	$(BIN)/pytest tests/lab

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgesync.clients.refusals import copy_refused, gone, refused, sentence
+from edgesync.clients.refusals import copy_refused, gone, means_clones, refused, sentence
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, PermanentError, RequestError
@@ -88,7 +88,7 @@ def deletion_refused(image: ImageId, status: int, said: str) -> EdgesyncError:
             f"Image {image} is protected against deletion.",
             remedy=f"Take the protection off first: `openstack image set --unprotected {image}`.",
         )
-    if status == 409 and "in use" in said:
+    if (status == 409 and "in use" in said) or means_clones(said):
         return ConflictError(
             f"Image {image} is in use at a site, so Glance keeps it; its copies at other sites may be gone already.",
             remedy="Flatten or delete the disks that were cloned from it: `rbd children` on its snapshot names them.",

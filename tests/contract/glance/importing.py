@@ -5,6 +5,7 @@ What is left after failures is the same with Glance 33 and 25: tried.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -14,7 +15,7 @@ from edgesync.domain.image import Image, ImageId, ImportTask, TaskStatus
 from edgesync.domain.job import ImportSource
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
-from edgesync.errors import ConflictError, NotFoundError, PermanentError, RequestError, TransientError
+from edgesync.errors import ConflictError, NotFoundError, PermanentError, RequestError, UnreachableError
 from tests.contract.glance.driver import SIZE, Driver, importing, lists, newest_task, settled
 
 MIB = 1024 * 1024
@@ -102,10 +103,11 @@ class Creating:
         await glance.copy_image(image, [edge], allow_failure=True)
         await settled(glance, driver, image)
         await driver.clone(image, edge)
-        with pytest.raises(ConflictError, match="in use") as refused:
+        with pytest.raises(ConflictError) as refused:
             await glance.delete_from_store(image, edge)
         assert "rbd children" in refused.value.remedy
-        with pytest.raises(ConflictError, match="other sites may be gone"):
+        # Glance 25 stumbles over clones in a pool that its key may not read, and answers 500.
+        with pytest.raises((ConflictError, UnreachableError), match=r"other sites may be gone|HTTP 500"):
             await glance.delete_image(image)
         # It is in the middle of its deletion: the copies before that one are gone, and it is still there.
         assert (await glance.image(image)).stores == {edge}
@@ -272,10 +274,9 @@ class Staging:
         image = await new(glance, driver)
         with pytest.raises(RequestError, match="the line is cut"):
             await glance.stage(image, broken())
-        for _ in range(40):
-            if (await glance.image(image)).status == "queued":
-                break
-            await driver.wait(0.25)
+        # Glance may not even have begun with the request.
+        await driver.wait(2)
+        assert (await glance.image(image)).status == "queued"
         await glance.stage(image, data())
         assert (await glance.image(image)).size == SIZE
 
@@ -311,15 +312,19 @@ class Staging:
         await glance.delete_image(image)
 
     async def test_a_crash_in_mid_stage_leaves_a_part(self, glance: Glance, driver: Driver) -> None:
+        crashes = []
+
         async def interrupted() -> AsyncIterator[bytes]:
             yield bytes(MIB)
             await driver.wait(0.5)
-            await driver.crash()
+            crashes.append(asyncio.create_task(driver.crash()))
+            await asyncio.wait(crashes)
             yield bytes(MIB)
 
         image = await new(glance, driver)
-        with pytest.raises((ConflictError, PermanentError, TransientError)):
+        with pytest.raises(UnreachableError):
             await glance.stage(image, interrupted())
+        await asyncio.gather(*crashes)
         seen = await glance.image(image)
         # Only the missing size tells it from one that was staged whole, and Glance would import it.
         assert (seen.status, seen.size) == ("uploading", None)
