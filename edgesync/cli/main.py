@@ -15,6 +15,7 @@ from edgesync import __version__
 from edgesync.cli.config import config
 from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
 from edgesync.cli.copy import copy
+from edgesync.cli.doctor import doctor
 from edgesync.cli.history import history
 from edgesync.cli.output import complain
 from edgesync.cli.serve import once, plan, run
@@ -40,7 +41,7 @@ def cli(
     """Keeps OpenStack images where edge sites need them.
 
     \b
-    On the machine of the daemon:   edgesync run | once | plan | config check
+    On the machine of the daemon:   edgesync run | once | plan | doctor | config check
     From wherever it can be reached: edgesync status | stores | copy | history
     """
     given = {"cloud": os_cloud, "log.level": log_level}
@@ -48,7 +49,7 @@ def cli(
     context.obj = Context(config=config_file, api=api, overrides=overrides)
 
 
-for command in (run, once, plan, status, stores, copy, history, config):
+for command in (run, once, plan, status, stores, copy, history, doctor, config):
     cli.add_command(command)
 
 
