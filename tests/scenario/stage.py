@@ -127,6 +127,10 @@ class Stage:
         picture = self.running.showcase.picture
         return picture is None or bool(picture.attempts)
 
+    def imports(self, image: str) -> list[str]:
+        """The stores of the imports that Glance accepted for an image, by anybody, in order: none comes twice."""
+        return [store for name, stores in self.fake.accepted if name == image for store in stores]
+
     async def ask(self, image: str, *stores: str, allow_failure: bool = True) -> Job:
         request = CopyRequest(image=image, stores=stores, all_stores=not stores, allow_failure=allow_failure)
         await self.until(lambda: self.running.showcase.picture is not None, "first look")
