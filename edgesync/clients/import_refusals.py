@@ -67,7 +67,9 @@ def import_refused(image: ImageId, stores: Sequence[StoreId], status: int, said:
         )
     if status == 400 and "import method" in said:
         return PermanentError(sentence(what, status, said), remedy=_METHODS)
-    if status == 409 and ("state to use" in said or "needs to be staged" in said or "cannot be target" in said):
+    if status == 409 and "needs to be staged" in said:
+        return ConflictError(f"The data of image {image} has not been sent, or was sent before.", remedy=_ANEW)
+    if status == 409 and ("state to use" in said or "cannot be target" in said):
         return not_waiting(image)
     if status == 403:
         return refused(what, status, said, policy="modify_image")

@@ -102,7 +102,7 @@ class Allocation:
         if candidate.needs <= free:
             if free:
                 self._draft(candidate, free)
-        elif not gathering and not candidate.needs & full:
+        elif not gathering and not candidate.needs & full and self._slots.soon(candidate.needs):
             self._slots.reserve(free)
             self._taken.add(image)
             return True

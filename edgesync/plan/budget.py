@@ -66,6 +66,8 @@ class Slots:
                 stuck.update(attempt.stores)
             else:
                 self.take(attempt.stores)
+        # Stores whose slots may not come free soon.
+        self._slow = self._doubtful | stuck.keys()
         for store, number in stuck.items():
             self._used[store] += number if store in self._doubtful else max(0, number - budget.of(store))
 
@@ -80,6 +82,10 @@ class Slots:
     def free(self, stores: Iterable[StoreId]) -> frozenset[StoreId]:
         """Those of the stores into which one more import may write now."""
         return frozenset(store for store in stores if self._used[store] < self._limit(store))
+
+    def soon(self, stores: frozenset[StoreId]) -> bool:
+        """Whether each of the stores is going to have a free slot before long: nothing has come to a halt there."""
+        return stores.isdisjoint(self._slow)
 
     def take(self, stores: Iterable[StoreId], *, joining: bool = False) -> None:
         """`joining`: by an import that has its own slot already."""

@@ -183,8 +183,9 @@ class Gates:
             failed -= demand.stores
         if not failed:
             return
-        if held := frozenset(store for store in failed if self._backs_off(failures[store])):
-            until = min(failures[store].next_try for store in held)
+        if resting := [failures[store] for store in failed if self._rests(failures[store])]:
+            held = frozenset([failure.store for failure in resting])
+            until = min([failure.next_try for failure in resting])
             yield held, Obstacle(reason=WaitReason.BACKOFF, why="the last attempt failed", until=until)
             failed -= held
         limit = self._situation.budget.retries
@@ -192,7 +193,7 @@ class Gates:
             why = f"{limit} copies into this store were retried within the hour"
             yield spent, Obstacle(reason=WaitReason.RETRY_BUDGET, why=why)
 
-    def _backs_off(self, failure: Failure) -> bool:
+    def _rests(self, failure: Failure) -> bool:
         forgive = self._situation.forgive_before
         if forgive is None:
             return failure.next_try > self._situation.now

@@ -261,6 +261,10 @@ class GlanceApp:
         intake.begin_stage(image, self.clock.now())
         try:
             async for chunk in request.content.iter_any():
+                if image not in intake.receiving:
+                    # Killed meanwhile.
+                    abort(request)
+                    return web.Response()
                 intake.staged[image] += len(chunk)
         except (web.RequestPayloadError, OSError):
             intake.end_stage(image, self.clock.now(), complete=False)

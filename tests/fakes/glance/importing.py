@@ -129,11 +129,11 @@ class Run:
     def thaw(self, at: datetime) -> None:
         """The store is back: the write goes on where it hung."""
         if self.phase is Phase.WRITING and self.due is None:
-            if not self.opened:
-                self._open_store(at)
-                return
             self.since = at
-            self._schedule(at)
+            if self.opened:
+                self._schedule(at)
+            else:
+                self._create(at)
 
     def crash(self, at: datetime) -> None:
         """The worker is gone, and leaves half a copy behind."""
@@ -183,6 +183,10 @@ class Run:
             return
         self.phase, self.done, self.since, self.told, self.opened = Phase.WRITING, 0.0, at, at, False
         self.loaded = self.image.copy()
+        self._create(at)
+
+    def _create(self, at: datetime) -> None:
+        """Make the RBD image, as soon as the store answers."""
         if self.trouble.hangs(self.store):
             self.due = None
         elif self.trouble.occupied(self.store, self.image) or self.store in self.trouble.failing:
@@ -260,7 +264,8 @@ class Run:
             # None of the stores got its copy: as if nothing had been asked.
             self.image.status = "queued"
             self.image.size = None
-            self._end(at, status="failure", message=FAILED)
+            # The flow fails once more while it reverts a download, so its lock stays (tried).
+            self._end(at, status="failure", message=FAILED, unlocks=self.task.method != "web-download")
         else:
             # Also when every store failed: with allow-failure a copy's task says success whatever happened.
             self._end(at, status="success", message=None)
@@ -289,9 +294,10 @@ class Run:
         self.image.touch(at)
         self._end(at, status="failure", message=FAILED)
 
-    def _end(self, at: datetime, *, status: str, message: str | None) -> None:
+    def _end(self, at: datetime, *, status: str, message: str | None, unlocks: bool = True) -> None:
         self._tell(at, status=status, message=message)
-        self.image.lock = None
+        if unlocks:
+            self.image.lock = None
         # Neither setting nor dropping the lock moves `updated_at`.
         self.image.touch()
         self.ended = True

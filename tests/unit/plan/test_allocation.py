@@ -152,6 +152,23 @@ def test_an_image_for_which_slots_are_kept_gets_no_other_copy_meanwhile() -> Non
     assert reasons(plan) == {WaitReason.BUDGET: store_ids("dcn0"), WaitReason.IN_FLIGHT: store_ids("dcn1")}
 
 
+def test_no_slot_is_kept_for_a_copy_that_waits_for_a_store_where_nothing_moves() -> None:
+    """Or one sick site would idle the healthy ones."""
+    whole, stuck, other = image("whole", tags=()), image("stuck", tags=()), image("other")
+    case = situation(
+        whole,
+        stuck,
+        other,
+        policies=[policy(stores=["dcn1"])],
+        jobs=[job(whole, "dcn0", "dcn1", allow_failure=False)],
+        attempts=[attempt(stuck, "dcn0", number=9)],
+        sites=[site("dcn0", BreakerState.HALF_OPEN)],
+        stalled=["attempt-9"],
+        per_store=1,
+    )
+    assert started(make_plan(case)) == {("other", "dcn1")}
+
+
 def test_urgent_before_persons_before_policies_and_by_priority_among_them() -> None:
     names = ("urgent", "first", "second", "important", "usual")
     images = {name: image(name, tags=(name,)) for name in names}
