@@ -40,8 +40,7 @@ async def test_a_copy_deleted_behind_its_back_returns(stage: Stage) -> None:
     image = stage.add_golden(stores=("central", "dcn0", "dcn1"))
     async with stage.life():
         await stage.until(lambda: stage.running.showcase.picture is not None, "first look")
-        entry = stage.fake.image(image)
-        stage.fake.change_image(image, stores=[store for store in entry.stores if store != "dcn1"])
+        stage.fake.sim.delete_from_store(image, "dcn1", stage.clock.now())
         await stage.until_at(image, "dcn1")
 
 
