@@ -45,9 +45,9 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-    \b
-ASKING = (status, stores, copy, import_, cancel, delete_copy, pause, resume, history)
-for command in (run, once, plan, *ASKING, doctor, config):
+        \b
+    ASKING = (status, stores, copy, import_, cancel, delete_copy, pause, resume, history)
+    for command in (run, once, plan, *ASKING, doctor, config):
     """
     given = {"cloud": os_cloud, "log.level": log_level}
     overrides = {key: value for key, value in given.items() if value is not None}
