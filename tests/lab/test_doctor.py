@@ -153,7 +153,7 @@ def test_everything_that_is_broken_is_found_in_one_run(cleared: Lab, tmp_path: P
         assert ("site", "central") not in bad
         assert ("site", "dcn1") not in bad
         shown = daemon.command("doctor").stdout.splitlines()
-        assert [line.split()[0] for line in shown if line[:1].isalpha()][0] == "problem", "the worst comes first"
+        assert next(line.split()[0] for line in shown if line[:1].isalpha()) == "problem", "the worst comes first"
 
     with _configured(lab, tmp_path / "wrong", dcn1="dcn0") as daemon:
         code, found = _doctor(daemon)
