@@ -148,12 +148,13 @@ def test_everything_that_is_broken_is_found_in_one_run(cleared: Lab, tmp_path: P
         # Too young to be sure of it: edgesync waits, and so does whoever reads this.
         assert bad["orphan", "dcn1"]["grade"] == "warning"
         assert "younger than" in bad["orphan", "dcn1"]["remedy"]
-        assert bad["lock", locked]["grade"] == "problem"
+        assert bad["locks", ""]["grade"] == "problem"
+        assert locked in bad["locks", ""]["details"][0]
         assert bad["daemon", ""]["grade"] == "warning"
         assert ("site", "central") not in bad
         assert ("site", "dcn1") not in bad
         shown = daemon.command("doctor").stdout.splitlines()
-        assert [line.split()[0] for line in shown if line[:1].isalpha()][0] == "problem", "the worst comes first"
+        assert next(line.split()[0] for line in shown if line[:1].isalpha()) == "problem", "the worst comes first"
 
     with _configured(lab, tmp_path / "wrong", dcn1="dcn0") as daemon:
         code, found = _doctor(daemon)
