@@ -1,4 +1,4 @@
-"""What doctor makes of the facts: each wrong thing is named, graded and has a remedy, and what is well is no finding."""
+"""What doctor makes of the facts: what is wrong is named, graded and has a remedy; what is well is no finding."""
 
 from __future__ import annotations
 
