@@ -12,11 +12,12 @@ PYTHON  := /usr/bin/python3
 SYSTEM  := make python3-venv python3-rados python3-rbd
 TESTING := postgresql
 
-.PHONY: help venv demo test check format bench lab-install lab-up lab-down lab-status clean
+.PHONY: help venv demo test soak check format bench lab-install lab-up lab-down lab-status clean
 
 help:
 	@echo "make demo        a real three-site cloud on this machine, and edgesync copying images in it (KEEP=1: leave it)"
 	@echo "make test        unit, contract and lab tests"
+	@echo "make soak        the long forms of some tests"
 	@echo "make check       format, lint, types, layers, dependencies"
 	@echo "make venv        $(BIN)/edgesync, ready to run"
 	@echo "make bench       benchmarks"
@@ -39,9 +40,15 @@ demo: venv lab-install
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 test: venv lab-install
+	$(LAB) install --glance distro
 	deploy/apt-install $(TESTING)
 	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
 	$(BIN)/pytest tests/lab
+
+# The long forms of what `make test` runs in short: rivals, random kills, random worlds.
+soak: venv lab-install
+	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/scenario/test_model.py
+	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 -m soak tests/lab
 
 check: venv
 	$(BIN)/ruff format --check
@@ -56,6 +63,7 @@ format: venv
 
 bench: venv
 	$(BIN)/python -m tests.bench.passes
+	$(BIN)/python -m tests.bench.plans
 
 lab-install: venv
 	$(LAB) install

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from edgesync.domain.copy import Failure
-from edgesync.domain.image import Image, ImageId, TaskId
-from edgesync.domain.job import Attempt, AttemptId, Job, JobId, JobState, Origin, StoreResult
-from edgesync.domain.policy import Match, Policy
+from edgesync.domain.action import Plan, Start
+from edgesync.domain.copy import Failure, WaitReason
+from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
+from edgesync.domain.job import (
+    Attempt,
+    AttemptId,
+    CopyResult,
+    ImportSource,
+    Job,
+    JobId,
+    JobState,
+    Origin,
+    StoreResult,
+    Work,
+)
+from edgesync.domain.pause import Pause
+from edgesync.domain.policy import Match, Policy, Repair
+from edgesync.domain.site import Breaker, BreakerState, Capacity, Defect, Finding, Site
 from edgesync.domain.store import Store, StoreId, StoreSettings, Topology
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
@@ -73,6 +87,10 @@ def policy(
     allow_failure: bool = True,
     priority: int = 0,
     match: Match | None = None,
+    waves: Iterable[Iterable[str]] = (),
+    stop_after_failures: int = 1,
+    prune_limit: int = 10,
+    repair: Repair | None = None,
 ) -> Policy:
     return Policy(
         name=name,
@@ -80,6 +98,10 @@ def policy(
         stores=None if stores is None else store_ids(*stores),
         allow_failure=allow_failure,
         priority=priority,
+        waves=tuple(store_ids(*wave) for wave in waves),
+        stop_after_failures=stop_after_failures,
+        prune_limit=prune_limit,
+        repair=repair,
     )
 
 
@@ -90,7 +112,13 @@ def job(
     allow_failure: bool = True,
     origin: Origin = Origin.PERSON,
     priority: int = 0,
+    work: Work = Work.COPY,
+    urgent: bool = False,
+    source: ImportSource | None = None,
+    copied: Iterable[str] = (),
 ) -> Job:
+    """`copied` has ended already; `stores` are pending."""
+    there = tuple(StoreResult(store=StoreId(store), result=CopyResult.COPIED) for store in copied)
     return Job(
         id=JobId(f"job-{number}"),
         image=of.id,
@@ -100,12 +128,22 @@ def job(
         allow_failure=allow_failure,
         priority=priority,
         state=JobState.QUEUED,
-        stores=tuple(StoreResult(store=StoreId(store)) for store in stores),
+        stores=(*there, *(StoreResult(store=StoreId(store)) for store in stores)),
         created_at=NOW + timedelta(seconds=number),
+        work=work,
+        urgent=urgent,
+        source=source,
     )
 
 
-def attempt(of: Image, *stores: str, allow_failure: bool = True, task: str | None = None, number: int = 1) -> Attempt:
+def attempt(
+    of: Image,
+    *stores: str,
+    allow_failure: bool = True,
+    task: str | None = None,
+    number: int = 1,
+    work: Work = Work.COPY,
+) -> Attempt:
     return Attempt(
         id=AttemptId(f"attempt-{number}"),
         job=JobId(f"job-{number}"),
@@ -114,7 +152,42 @@ def attempt(of: Image, *stores: str, allow_failure: bool = True, task: str | Non
         allow_failure=allow_failure,
         started_at=NOW,
         task=TaskId(task) if task else None,
+        work=work,
     )
+
+
+def pause(*, of: Image | None = None, store: str | None = None, reason: str = "") -> Pause:
+    return Pause(
+        image=of.id if of else None, store=StoreId(store) if store else None, by="alice", reason=reason, since=NOW
+    )
+
+
+def site(
+    store: str,
+    state: BreakerState = BreakerState.CLOSED,
+    *,
+    since: datetime = NOW,
+    used: int | None = None,
+    available: int = 0,
+    findings: Iterable[Finding] = (),
+) -> Site:
+    """The pool's room is known when `used` is given (bytes)."""
+    return Site(
+        store=StoreId(store),
+        breaker=Breaker(state=state, since=since, cause="no answer within 5 s"),
+        capacity=None if used is None else Capacity(used=used, available=available),
+        findings={entry.image: entry for entry in findings},
+    )
+
+
+def finding(of: Image, store: str, defect: Defect, *, obstacle: str = "") -> Finding:
+    return Finding(
+        image=of.id, store=StoreId(store), defect=defect, detail=f"{defect} at {store}", obstacle=obstacle, seen_at=NOW
+    )
+
+
+def task(name: str, *, updated: datetime = NOW, status: TaskStatus = TaskStatus.PROCESSING) -> ImportTask:
+    return ImportTask(id=TaskId(name), status=status, message="", stores=(), created_at=updated, updated_at=updated)
 
 
 def failure(of: Image, store: str, *, next_in: float = 60, attempts: int = 1) -> Failure:
@@ -129,8 +202,20 @@ def failure(of: Image, store: str, *, next_in: float = 60, attempts: int = 1) ->
     )
 
 
-def world(*images: Image, stores: Topology | None = None) -> World:
-    return World(topology=stores or topology(), images={entry.id: entry for entry in images}, changed=None, at=NOW)
+def world(
+    *images: Image,
+    stores: Topology | None = None,
+    sites: Iterable[Site] = (),
+    locks: Mapping[ImageId, ImportTask] | None = None,
+) -> World:
+    return World(
+        topology=stores or topology(),
+        images={entry.id: entry for entry in images},
+        changed=None,
+        at=NOW,
+        sites={entry.store: entry for entry in sites},
+        locks=locks or {},
+    )
 
 
 def situation(
@@ -145,9 +230,21 @@ def situation(
     per_store: int = 100,
     forgive_before: datetime | None = None,
     rules: Rules | None = None,
+    sites: Iterable[Site] = (),
+    locks: Mapping[ImageId, ImportTask] | None = None,
+    pauses: Iterable[Pause] = (),
+    settings: Mapping[str, StoreSettings] | None = None,
+    upkeep: int = 8,
+    stalled: Iterable[str] = (),
+    retries: Mapping[str, int] | None = None,
+    rates: Mapping[str, float] | None = None,
+    served: Mapping[StoreId, datetime] | None = None,
+    resting: Iterable[tuple[Image, str]] = (),
+    pruning: Iterable[Policy] = (),
+    makers: Mapping[tuple[ImageId, StoreId], str] | None = None,
 ) -> Situation:
     """Attempts count as followed by this process unless `followed` says otherwise."""
-    seen = world(*images, stores=stores)
+    seen = world(*images, stores=stores, sites=sites, locks=locks)
     open_attempts = tuple(attempts)
     ids = [entry.id for entry in open_attempts] if followed is None else [AttemptId(name) for name in followed]
     return Situation(
@@ -157,13 +254,50 @@ def situation(
             jobs=tuple(jobs),
             attempts=open_attempts,
             failures={(entry.image, entry.store): entry for entry in failures},
+            pauses=tuple(pauses),
         ),
-        budget=Budget(imports=imports, default=StoreSettings(max_concurrent=per_store)),
+        budget=Budget(
+            imports=imports,
+            default=StoreSettings(max_concurrent=per_store),
+            stores={StoreId(store): entry for store, entry in (settings or {}).items()},
+            upkeep=upkeep,
+        ),
         rules=rules or Rules(),
         now=NOW,
         followed=frozenset(ids),
+        stalled=frozenset(AttemptId(name) for name in stalled),
         forgive_before=forgive_before,
+        served=served or {},
+        retries={StoreId(store): number for store, number in (retries or {}).items()},
+        rates={StoreId(store): rate for store, rate in (rates or {}).items()},
+        resting=frozenset((of.id, StoreId(store)) for of, store in resting),
+        pruning=tuple(pruning),
+        makers=makers or {},
     )
+
+
+def reasons(plan: Plan) -> dict[WaitReason, frozenset[str]]:
+    """Which stores wait for what."""
+    found: dict[WaitReason, frozenset[str]] = {}
+    for waiting in plan.waiting:
+        found[waiting.reason] = found.get(waiting.reason, frozenset()) | waiting.stores
+    return found
+
+
+def started(plan: Plan) -> set[tuple[str, str]]:
+    """Image and store of everything that starts, as `name`, `store`."""
+    return {(start.image.removeprefix("id-"), store) for start in plan.starts for store in start.stores}
+
+
+def only_start(plan: Plan) -> Start:
+    (start,) = plan.starts
+    return start
+
+
+def why(plan: Plan, reason: WaitReason) -> str:
+    """The sentence that goes with a reason that is given once."""
+    (waiting,) = [entry for entry in plan.waiting if entry.reason is reason]
+    return waiting.why
 
 
 def changed_only(seen: World, *images: Image) -> World:

@@ -16,6 +16,7 @@ from edgesync.cli.cancel import cancel
 from edgesync.cli.config import config
 from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
 from edgesync.cli.copy import copy
+from edgesync.cli.doctor import doctor
 from edgesync.cli.history import history
 from edgesync.cli.imports import import_
 from edgesync.cli.output import complain
@@ -44,17 +45,17 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-    \b
-    On the machine of the daemon:   edgesync run | once | plan | config check
-    From wherever it can be reached: edgesync status | stores | history | copy | import | cancel
-                                     edgesync delete-copy | pause | resume
+        \b
+    ASKING = (status, stores, copy, import_, cancel, delete_copy, pause, resume, history)
+    for command in (run, once, plan, *ASKING, doctor, config):
     """
     given = {"cloud": os_cloud, "log.level": log_level}
     overrides = {key: value for key, value in given.items() if value is not None}
     context.obj = Context(config=config_file, api=api, overrides=overrides)
 
 
-for command in (run, once, plan, status, stores, copy, import_, cancel, delete_copy, pause, resume, history, config):
+ASKING = (status, stores, copy, import_, cancel, delete_copy, pause, resume, history)
+for command in (run, once, plan, *ASKING, doctor, config):
     cli.add_command(command)
 
 

@@ -97,7 +97,7 @@ class GlanceClient:
 
     async def stores(self) -> tuple[Store, ...]:
         """List the stores, with type, cluster and pool where Glance tells them."""
-        return await self._stores.get()
+        return await self._stores.get(details=self._level is None or self._level.tells_details)
 
     async def images(self, *, updated_since: datetime | None = None) -> AsyncIterator[Sequence[Image]]:
         """Yield pages of images: all, or those with `updated_at` at or after the time. An image may come twice."""

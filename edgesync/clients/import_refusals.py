@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgesync.clients.refusals import copy_refused, gone, refused, sentence
+from edgesync.clients.refusals import copy_refused, gone, means_clones, refused, sentence
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, PermanentError, RequestError
@@ -67,7 +67,9 @@ def import_refused(image: ImageId, stores: Sequence[StoreId], status: int, said:
         )
     if status == 400 and "import method" in said:
         return PermanentError(sentence(what, status, said), remedy=_METHODS)
-    if status == 409 and ("state to use" in said or "needs to be staged" in said or "cannot be target" in said):
+    if status == 409 and "needs to be staged" in said:
+        return ConflictError(f"The data of image {image} has not been sent, or was sent before.", remedy=_ANEW)
+    if status == 409 and ("state to use" in said or "cannot be target" in said):
         return not_waiting(image)
     if status == 403:
         return refused(what, status, said, policy="modify_image")
@@ -86,7 +88,7 @@ def deletion_refused(image: ImageId, status: int, said: str) -> EdgesyncError:
             f"Image {image} is protected against deletion.",
             remedy=f"Take the protection off first: `openstack image set --unprotected {image}`.",
         )
-    if status == 409 and "in use" in said:
+    if (status == 409 and "in use" in said) or means_clones(said):
         return ConflictError(
             f"Image {image} is in use at a site, so Glance keeps it; its copies at other sites may be gone already.",
             remedy="Flatten or delete the disks that were cloned from it: `rbd children` on its snapshot names them.",

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from edgesync.clients.login import Access, Login
+from edgesync.domain.checkup import Identity
 from edgesync.errors import UnreachableError
 
 T = TypeVar("T")
@@ -50,6 +51,14 @@ class OpenStackAuth:
 
     async def endpoint(self) -> str:
         return (await self._current()).endpoint
+
+    async def identity(self) -> Identity | None:
+        """Whom Keystone takes us for; None for auth types without tokens."""
+        return await self._in_thread(self._login.identity)
+
+    async def keystone(self) -> str:
+        """Keystone's address, as configured."""
+        return await self._in_thread(self._login.keystone)
 
     async def tls(self) -> ssl.SSLContext | bool:
         return await self._in_thread(self._login.tls)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgesync.domain.checkup import Identity
 from edgesync.errors import ConfigError, PermanentError, UnreachableError
 
 if TYPE_CHECKING:
@@ -79,6 +80,25 @@ class Login:
                 "endpoint: `openstack endpoint create image ...`.",
             )
         return Access(headers=headers, endpoint=self._endpoint, renew_at=renew_at)
+
+    def identity(self) -> Identity | None:
+        """Whom Keystone takes us for; None for auth types without tokens."""
+        region = self._open()
+        with _sentences(self._where(region), region):
+            session: Session = region.get_session()
+            get_access = getattr(session.auth, "get_access", None)
+            access = get_access(session) if get_access is not None else None
+        if access is None:
+            return None
+        return Identity(
+            user=str(access.username or access.user_id or ""),
+            project=str(access.project_name or access.project_id or ""),
+            roles=frozenset(str(role) for role in access.role_names or ()),
+        )
+
+    def keystone(self) -> str:
+        """Keystone's address, as configured."""
+        return self._where(self._open())
 
     def tls(self) -> ssl.SSLContext | bool:
         """How clouds.yaml wants certificates verified (verify, cacert, cert, key), for other HTTP libraries."""

@@ -35,10 +35,10 @@ class StoreList:
         """True when details were told, and among them RBD stores without their cluster's id."""
         return any(store.type == "rbd" and not store.fsid for store in self._details.values())
 
-    async def get(self) -> tuple[Store, ...]:
+    async def get(self, *, details: bool = True) -> tuple[Store, ...]:
         call = Call(operation="stores", what="list the stores", path="/v2/info/stores")
         known = document(call, accepted(call, await self._transport.send(call)), read_stores)
-        if not {store.id for store in known} <= self._details.keys():
+        if details and not {store.id for store in known} <= self._details.keys():
             await self._learn_details()
         return tuple(self._with_details(store) for store in known)
 

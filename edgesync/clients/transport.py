@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from edgesync.clients.auth import Auth
-from edgesync.clients.refusals import plain, token_refused
+from edgesync.clients.refusals import means_clones, plain, token_refused
 from edgesync.clients.streaming import Upload
 from edgesync.errors import EdgesyncError, PermanentError, RequestError, TransientError, UnreachableError
 
@@ -298,6 +298,9 @@ def _server_failure(call: Call, response: aiohttp.ClientResponse, body: bytes) -
     if status < 500 and status != 429:
         return None
     said = plain(body)
+    if means_clones(said):
+        # A refusal, and nothing was done.
+        return None
     request = response.headers.get("X-Openstack-Request-Id", "")
     message = f"Can't {call.what}. Glance answered HTTP {status}" + (f": {said}" if said else "")
     remedy = "Look into glance-api's log" + (f" for {request}." if request else ".")

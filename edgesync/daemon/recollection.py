@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from edgesync.domain.action import Start
 from edgesync.domain.image import ImageId
@@ -29,11 +29,13 @@ class Recollection:
     def __init__(self) -> None:
         self.served: dict[StoreId, datetime] = {}
         self.rates: dict[StoreId, float] = {}
+        self._last = datetime.min.replace(tzinfo=UTC)
         self._retried: dict[StoreId, deque[datetime]] = {}
         self._mended: dict[tuple[ImageId, StoreId], datetime] = {}
 
     def started(self, action: Start, ledger: Ledger, now: datetime) -> None:
-        """An attempt has begun."""
+        """An attempt has begun. No two count as begun at the same time: names would decide who waited longer."""
+        now = self._last = max(now, self._last + timedelta(microseconds=1))
         for store in action.stores:
             if not action.work.brings:
                 self._mended[action.image, store] = now

@@ -143,7 +143,8 @@ class ImportEngine:
         """Watch the import to its end, and record that."""
         ending = await self._watch.until_over(attempt)
         self._bench.board.clear(attempt)
-        if not ending.image.active:
+        # Not by its status: an image that somebody deactivates just now has its data, and stays.
+        if not ending.image.stores:
             await self._nothing_came(attempt, _why(ending))
             return
         verdict = judge(attempt, ending.image, ending.task, cut=ending.cut)

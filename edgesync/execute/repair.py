@@ -34,7 +34,7 @@ class RepairEngine:
 
     def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str]) -> None:
         self._bench = bench
-        # For how long what was trashed can be restored.
+        # By store, for the sentence on how to restore what was trashed.
         self._pools = pools
 
     async def begin(self, attempt: Attempt) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt
+from edgesync.domain.job import Attempt, AttemptId
 from edgesync.domain.site import BreakerState, Site
 from edgesync.domain.store import StoreId, StoreSettings
+
+NOTHING: frozenset[StoreId] = frozenset()
+# Sites that a sentence names before it only counts them.
+NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,15 +39,37 @@ class Budget:
 
 
 class Slots:
-    """The budget less what is running and what this plan has given away so far."""
+    """The budget less what is running and what this plan has given away so far.
 
-    def __init__(self, budget: Budget, running: Iterable[Attempt], sites: Mapping[StoreId, Site]) -> None:
+    An import that does not get on keeps no other from starting. But it isn't forgotten either, or a store that takes
+    all and finishes nothing would collect them without bound: beyond its own number, they count again.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        attempts: Iterable[Attempt],
+        sites: Mapping[StoreId, Site],
+        stalled: Set[AttemptId] = frozenset(),
+    ) -> None:
         self._budget = budget
-        self._sites = sites
+        self._doubtful = frozenset(
+            store for store, site in sites.items() if site.breaker.state is not BreakerState.CLOSED
+        )
         self._used: Counter[StoreId] = Counter()
         self._imports = 0
-        for attempt in running:
-            self.take(attempt.stores)
+        stuck: Counter[StoreId] = Counter()
+        for attempt in attempts:
+            if not attempt.work.brings:
+                continue
+            if attempt.id in stalled:
+                stuck.update(attempt.stores)
+            else:
+                self.take(attempt.stores)
+        # Stores whose slots may not come free soon.
+        self._slow = self._doubtful | stuck.keys()
+        for store, number in stuck.items():
+            self._used[store] += number if store in self._doubtful else max(0, number - budget.of(store))
 
     @property
     def left(self) -> int:
@@ -57,17 +83,23 @@ class Slots:
         """Those of the stores into which one more import may write now."""
         return frozenset(store for store in stores if self._used[store] < self._limit(store))
 
+    def soon(self, stores: frozenset[StoreId]) -> bool:
+        """Whether each of the stores is going to have a free slot before long: nothing has come to a halt there."""
+        return stores.isdisjoint(self._slow)
+
     def take(self, stores: Iterable[StoreId], *, joining: bool = False) -> None:
+        """`joining`: by an import that has its own slot already."""
         if not joining:
             self._imports += 1
         self._used.update(stores)
 
+    def reserve(self, stores: Iterable[StoreId]) -> None:
+        """Give a slot of each store to nobody: it is kept for an import that needs all of them at once."""
+        self._used.update(stores)
+
     def _limit(self, store: StoreId) -> int:
         """A store that may have come back gets one copy, to see whether it has."""
-        site = self._sites.get(store)
-        if site is not None and site.breaker.state is not BreakerState.CLOSED:
-            return 1
-        return self._budget.of(store)
+        return 1 if store in self._doubtful else self._budget.of(store)
 
 
 class Room:
@@ -80,37 +112,55 @@ class Room:
         running: Iterable[Attempt],
         images: Mapping[ImageId, Image],
     ) -> None:
-        self._sites = sites
         self._budget = budget
-        self._left: dict[StoreId, int] = {}
-        for store, site in sites.items():
-            if site.capacity is not None:
-                limit = budget.settings(store).max_pool_fill
-                self._left[store] = int(limit * site.capacity.total) - site.capacity.used
+        # Only of stores whose capacity is known.
+        self._capacity = {store: site.capacity for store, site in sites.items() if site.capacity is not None}
+        self._left = {
+            store: int(budget.settings(store).max_pool_fill * capacity.total) - capacity.used
+            for store, capacity in self._capacity.items()
+        }
+        self._coming: Counter[StoreId] = Counter()
+        # What fits into the fullest fits everywhere: that is the answer for almost every image.
+        self._least = min(self._left.values(), default=0)
         for attempt in running:
             image = images.get(attempt.image)
             if attempt.work.brings and image is not None:
                 self.take(attempt.stores, image.size or 0)
 
-    def lacking(self, stores: Iterable[StoreId], size: int) -> frozenset[StoreId]:
-        """Those of the stores whose pool would be filled beyond its limit."""
+    def lacking(self, stores: frozenset[StoreId], size: int) -> frozenset[StoreId]:
+        """Those of the stores whose pool would be filled beyond its limit, or is already."""
+        if not self._left or size <= self._least:
+            return NOTHING
         return frozenset(store for store in stores if size > self._left.get(store, size))
 
     def take(self, stores: Iterable[StoreId], size: int) -> None:
-        for store in stores:
-            if store in self._left:
-                self._left[store] -= size
+        for store in self._left.keys() & stores:
+            self._coming[store] += size
+            self._left[store] -= size
+            self._least = min(self._least, self._left[store])
 
-    def explain(self, store: StoreId, size: int) -> str:
-        """The figures, for people."""
-        capacity = self._sites[store].capacity
-        if capacity is None:
-            return "its pool is full"
-        limit = self._budget.settings(store).max_pool_fill
-        return (
-            f"its pool holds {gib(capacity.used)} of {gib(capacity.total)} ({capacity.fill():.0%}); with {gib(size)} "
-            f"more, and what is being copied there, it would pass max_pool_fill, {limit:.0%}"
+    def explain(self, stores: Collection[StoreId], size: int) -> str:
+        """The figures, for people; of many stores only some."""
+        if len(stores) == 1:
+            (store,) = stores
+            return self._figures(store, size)
+        return some_of(
+            [f"{store}: {self._figures(store, size)}" for store in sorted(stores)[:NAMED]], len(stores), "; "
         )
+
+    def _figures(self, store: StoreId, size: int) -> str:
+        capacity, coming = self._capacity[store], self._coming[store]
+        full = f"its pool holds {gib(capacity.used)} of {gib(capacity.total)} ({capacity.fill():.0%})"
+        if coming:
+            full += f", {gib(coming)} are on their way"
+        limit = f"max_pool_fill, {self._budget.settings(store).max_pool_fill:.0%}"
+        return f"{full}; {gib(size)} more would pass {limit}" if size else f"{full}: beyond {limit}"
+
+
+def some_of(names: Sequence[str], number: int | None = None, between: str = ", ") -> str:
+    """The first few of `number` things in a sentence, and how many more there are."""
+    more = (len(names) if number is None else number) - NAMED
+    return between.join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def gib(size: int) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from edgesync.domain.image import ImageId
-from edgesync.domain.job import Job, JobId, Origin, Work
+from edgesync.domain.image import Image, ImageId
+from edgesync.domain.job import Job, Origin, Work
 from edgesync.domain.policy import Policy
-from edgesync.domain.store import StoreId, Topology
+from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
-from edgesync.plan.wants import Want, Wants, targets_of
+from edgesync.plan.wants import NOWHERE, Wants
 
 # Sorts urgent requests first, then persons (and repairs) before policies, then by priority.
 Tier = tuple[bool, bool, int]
+# Policies have always wanted what they want; jobs of theirs that were begun go first.
+LAST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +28,13 @@ class Demand:
     origin: Origin
     requested_by: str
     priority: int
-    urgent: bool = False
-    job: JobId | None = None
-    asked_at: datetime | None = None
-    # The policy itself, for its waves.
+    # Who asks: an open job, or the policy itself.
+    job: Job | None = None
     policy: Policy | None = None
+
+    @property
+    def urgent(self) -> bool:
+        return self.job is not None and self.job.urgent
 
     @property
     def tier(self) -> Tier:
@@ -39,37 +42,38 @@ class Demand:
         return (not self.urgent, self.origin is Origin.POLICY, -self.priority)
 
     @property
-    def order(self) -> tuple[Tier, str, str]:
+    def order(self) -> tuple[Tier, datetime, str]:
         """Within a tier: first come, first served."""
-        return (self.tier, self.asked_at.isoformat() if self.asked_at else "", self.image)
+        return (self.tier, LAST if self.job is None else self.job.created_at, self.image)
 
     @property
-    def who(self) -> str:
-        if self.origin is Origin.POLICY:
+    def why(self) -> str:
+        """One sentence for people: who wants it."""
+        if self.job is None:
             return f"policy {self.requested_by} wants it"
         if self.origin is Origin.REPAIR:
-            return f"the copy that was there was broken (job {self.job})"
-        return f"{self.requested_by} asked for it (job {self.job})"
+            return f"the copy that was there was broken (job {self.job.id})"
+        if self.origin is Origin.POLICY:
+            return f"policy {self.requested_by} wants it (job {self.job.id})"
+        return f"{self.requested_by} asked for it (job {self.job.id})"
 
 
-def demands(ledger: Ledger, wants: Wants, topology: Topology, *, edge_origin: bool = True) -> list[Demand]:
+def demands(ledger: Ledger, wants: Wants) -> list[Demand]:
     """All demands for copies, most urgent first. What a job asks for is not asked for again by a policy."""
-    found = [demand_of(job) for job in ledger.jobs if job.pending and copies(job)]
+    found = [_of_job(job) for job in ledger.jobs if job.work.brings and job.pending]
     claimed: dict[ImageId, set[StoreId]] = {}
     for demand in found:
         claimed.setdefault(demand.image, set()).update(demand.stores)
     for image, want in wants.gaps.items():
-        found.extend(_of_policies(image, want, topology, claimed.get(image, set()), edge_origin=edge_origin))
+        claims = claimed.get(image, NOWHERE)
+        for policy, share in want.shares:
+            if stores := share - claims:
+                found.append(_of_policy(image, policy, stores))
     found.sort(key=lambda demand: demand.order)
     return found
 
 
-def copies(job: Job) -> bool:
-    """Whether what the job has pending is copied from the hub: not while an import has yet to bring the data."""
-    return job.work.brings and job.imported
-
-
-def demand_of(job: Job) -> Demand:
+def _of_job(job: Job) -> Demand:
     return Demand(
         image=job.image,
         stores=job.pending,
@@ -77,37 +81,31 @@ def demand_of(job: Job) -> Demand:
         origin=job.origin,
         requested_by=job.requested_by,
         priority=job.priority,
-        urgent=job.urgent,
-        job=job.id,
-        asked_at=job.created_at,
+        job=job,
     )
 
 
-def _of_policies(
-    image: ImageId, want: Want, topology: Topology, claimed: set[StoreId], *, edge_origin: bool
-) -> Iterator[Demand]:
-    left = want.missing - claimed
-    for policy in want.policies:
-        stores = targets_of(policy, topology, edge_origin=edge_origin) & left
-        if stores:
-            left -= stores
-            yield Demand(
-                image=image,
-                stores=stores,
-                allow_failure=policy.allow_failure,
-                origin=Origin.POLICY,
-                requested_by=policy.name,
-                priority=policy.priority,
-                policy=policy,
-            )
+def _of_policy(image: ImageId, policy: Policy, stores: frozenset[StoreId]) -> Demand:
+    return Demand(
+        image=image,
+        stores=stores,
+        allow_failure=policy.allow_failure,
+        origin=Origin.POLICY,
+        requested_by=policy.name,
+        priority=policy.priority,
+        policy=policy,
+    )
+
+
+def awaits_data(job: Job | None, image: Image | None) -> bool:
+    """True while the image that a job brings in has none; from then on, what is pending is copied."""
+    return job is not None and not job.imported and (image is None or not (image.active or image.stores))
 
 
 def removals(ledger: Ledger) -> list[Job]:
-    """Open jobs that ask for a copy to be deleted, in the order in which they came."""
-    return [job for job in ledger.jobs if job.work is Work.REMOVE and job.pending]
+    """Open jobs by which somebody asks for a copy to be deleted, most urgent first.
 
-
-def imports(ledger: Ledger) -> list[Job]:
-    """Open jobs whose image has yet to get its data, most urgent first."""
-    found = [job for job in ledger.jobs if job.work is Work.IMPORT and not job.imported and job.pending]
+    Those that edgesync itself has begun (pruning) are not among them: see `settlement`.
+    """
+    found = [job for job in ledger.jobs if job.work is Work.REMOVE and job.origin is Origin.PERSON and job.pending]
     return sorted(found, key=lambda job: (not job.urgent, -job.priority, job.created_at))

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Set
 
-from edgesync.domain.copy import Failure
-from edgesync.domain.image import Image, ImageId
 from edgesync.domain.policy import Policy
 from edgesync.domain.store import StoreId
 
 
 def held_back(
-    policy: Policy,
-    image: Image,
-    targets: frozenset[StoreId],
-    hub: StoreId,
-    failures: Mapping[tuple[ImageId, StoreId], Failure],
+    policy: Policy, *, missing: frozenset[StoreId], failed: Set[StoreId], hub: StoreId
 ) -> tuple[frozenset[StoreId], str]:
-    """The targets whose wave has not come yet, and why; none for a policy without waves."""
+    """Those stores that the policy's rollout of an image has not come to, and why; none for a policy without waves.
+
+    `missing` are all stores where the policy wants the image and it is not, `failed` those where its last copy failed.
+    """
     if not policy.waves:
         return frozenset(), ""
-    named = frozenset().union(*policy.waves)
-    waves = [*policy.waves, targets - named - {hub}]
-    done: frozenset[StoreId] = frozenset({hub})
-    for number, wave in enumerate(waves, 1):
-        done |= wave
-        missing = (wave & targets) - image.stores
-        if not missing:
-            continue
-        later = targets - done
-        failed = sorted(store for store in missing if (image.id, store) in failures)
-        if len(failed) >= policy.stop_after_failures:
-            return later, f"the rollout of policy {policy.name} stopped in wave {number}: {', '.join(failed)} failed"
-        if missing.issubset(failed):
-            # Fewer than it takes to stop it: those are retried while the next wave goes on.
-            continue
-        coming = ", ".join(sorted(missing.difference(failed)))
-        return later, f"wave {number} of policy {policy.name} comes first: {coming}"
+    # The hub is no wave's: everything comes from there.
+    missing -= {hub}
+    lost = missing & failed
+    if len(lost) >= policy.stop_after_failures:
+        # Those that failed may be tried again: only that can set it going again.
+        return missing - lost, f"the rollout of policy {policy.name} has stopped: {', '.join(sorted(lost))} failed"
+    later = missing
+    for number, wave in enumerate(policy.waves, 1):
+        later -= wave
+        # Fewer failures than it takes to stop it are retried while the next wave goes on.
+        if coming := (missing & wave) - lost:
+            return later, f"wave {number} of policy {policy.name} comes first: {', '.join(sorted(coming))}"
     return frozenset(), ""

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import AttemptId
+from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Policy, Repair
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger, World
+from edgesync.plan.breaker import admits
 from edgesync.plan.budget import Budget
 from edgesync.plan.locks import expired
 from edgesync.plan.wants import Wants
@@ -47,7 +49,8 @@ class Situation:
     stalled: Set[AttemptId] = field(default_factory=frozenset)
     # Failures from before then are no reason to wait: `edgesync once` tries everything once.
     forgive_before: datetime | None = None
-    # When a copy into a store was last started, for fairness between the sites.
+    # When a copy into a store was last started, for fairness between the sites. Those that one plan started differ, in
+    # its order: among equal times the names would decide, and always for the same sites.
     served: Mapping[StoreId, datetime] = field(default_factory=dict)
     # Retries into a store within the last hour.
     retries: Mapping[StoreId, int] = field(default_factory=dict)
@@ -66,3 +69,14 @@ class Situation:
             return False
         task = self.world.locks.get(image.id)
         return task is None or task.id != image.lock or not expired(task, self.now)
+
+    def admitted(self, store: StoreId) -> bool:
+        """Whether a site answers, as far as is known."""
+        site = self.world.sites.get(store)
+        return site is None or admits(site.breaker, self.now, running=0)
+
+    def paused_place(self, store: StoreId) -> Pause | None:
+        """The pause of a whole store, or of everything, that covers this one."""
+        return next(
+            (pause for pause in self.ledger.pauses if pause.image is None and pause.store in {None, store}), None
+        )

@@ -1,4 +1,4 @@
-"""What is done to copies that are there: removals that somebody asked for, repairs of what an audit found, pruning.
+"""What edgesync does unasked to copies that are there: repairs of what an audit found, pruning. After removals.
 
 None of it is done to an image on which something else is under way, nor behind a lock, nor at a site that is down.
 """
@@ -6,17 +6,16 @@ None of it is done to an image on which something else is under way, nor behind 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from itertools import chain, islice, zip_longest
 
 from edgesync.domain.action import Start, Waiting
-from edgesync.domain.copy import WaitReason
-from edgesync.domain.image import ImageId
-from edgesync.domain.job import Job, Origin, Work
+from edgesync.domain.image import Image, ImageId
+from edgesync.domain.job import Origin, Work
 from edgesync.domain.policy import Policy, Repair
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
-from edgesync.plan.breaker import admits
-from edgesync.plan.demand import removals
+from edgesync.plan.removing import plan_removals
 from edgesync.plan.situation import Situation
 
 # Name under which edgesync's own repairs are recorded.
@@ -33,89 +32,67 @@ _REPAIR_OF = {
 
 def plan_upkeep(situation: Situation) -> tuple[list[Start], list[Waiting]]:
     """What starts now, one action per image, persons first; and the removals that wait."""
-    running = [attempt for attempt in situation.ledger.attempts if not attempt.work.brings]
-    left = max(0, situation.budget.upkeep - len(running))
-    taken = {attempt.image for attempt in situation.ledger.attempts}
-    starts: list[Start] = []
-    waiting: list[Waiting] = []
-    for job in removals(situation.ledger):
-        if job.image in taken:
-            continue
-        obstacle = _obstacle(job, situation)
-        if obstacle is not None:
-            waiting.append(obstacle)
-        elif len(starts) < left:
-            starts.append(_removal(job, situation))
-            taken.add(job.image)
-    for start in (*_repairs(situation), *_prunings(situation)):
-        if len(starts) < left and start.image not in taken:
-            starts.append(start)
-            taken.add(start.image)
+    running = sum(not attempt.work.brings for attempt in situation.ledger.attempts)
+    left = max(0, situation.budget.upkeep - running)
+    starts, waiting = plan_removals(situation, left)
+    taken = {attempt.image for attempt in situation.ledger.attempts} | {start.image for start in starts}
+    # Both look at `taken` for each one they offer: what is taken from them is added to it at once.
+    ours = chain(_repairs(situation, taken), _prunings(situation, taken))
+    for start in islice(ours, left - len(starts)):
+        starts.append(start)
+        taken.add(start.image)
     return starts, waiting
 
 
-def _obstacle(job: Job, situation: Situation) -> Waiting | None:
-    """Why a removal can't start yet."""
-    image = situation.world.images.get(job.image)
-    stores = job.pending if image is None else job.pending & image.stores
-    if image is None or not stores:
-        return Waiting(image=job.image, stores=job.pending, reason=WaitReason.READY, why="the copy is gone already")
-    if situation.locked(image):
-        why = f"somebody's import holds the image (task {image.lock})"
-        return Waiting(image=job.image, stores=stores, reason=WaitReason.LOCK, why=why)
-    down = frozenset(store for store in stores if not _admitted(store, situation))
-    if down:
-        why = "the site does not answer; edgesync stores tells since when"
-        return Waiting(image=job.image, stores=down, reason=WaitReason.STORE_DOWN, why=why)
-    return None
-
-
-def _removal(job: Job, situation: Situation) -> Start:
-    image = situation.world.images[job.image]
-    return Start(
-        image=job.image,
-        stores=tuple(sorted(job.pending & image.stores)),
-        allow_failure=True,
-        job=job.id,
-        origin=job.origin,
-        requested_by=job.requested_by,
-        priority=job.priority,
-        why=f"{job.requested_by} asked for its removal (job {job.id})",
-        work=Work.REMOVE,
-    )
-
-
-def _repairs(situation: Situation) -> Iterator[Start]:
-    for store, site in situation.world.sites.items():
-        if not site.findings or not _admitted(store, situation):
-            continue
-        for finding in site.findings.values():
-            if _mendable(finding, situation):
-                yield Start(
-                    image=finding.image,
-                    stores=(store,),
-                    allow_failure=True,
-                    job=None,
-                    origin=Origin.REPAIR,
-                    requested_by=OURSELVES,
-                    priority=0,
-                    why=finding.detail,
-                    work=_REPAIR_OF[finding.defect],
-                )
+def _repairs(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
+    """One from each site in turn, so that one where much is broken does not keep all hands busy."""
+    sites = situation.world.sites
+    piles = [site.findings.values() for store, site in sites.items() if site.findings and situation.admitted(store)]
+    for finding in chain.from_iterable(zip_longest(*piles)):
+        if finding is not None and finding.image not in taken and _mendable(finding, situation):
+            yield Start(
+                image=finding.image,
+                stores=(finding.store,),
+                allow_failure=True,
+                job=None,
+                origin=Origin.REPAIR,
+                requested_by=OURSELVES,
+                priority=0,
+                why=finding.detail,
+                work=_REPAIR_OF[finding.defect],
+            )
 
 
 def _mendable(finding: Finding, situation: Situation) -> bool:
-    copy = (finding.image, finding.store)
-    if finding.obstacle or copy in situation.resting:
-        return False
-    if any(pause.covers(*copy) for pause in situation.ledger.pauses):
+    if finding.obstacle or not _touchable(finding.image, finding.store, situation):
         return False
     image = situation.world.images.get(finding.image)
-    if image is not None and situation.locked(image):
-        return False
     if finding.defect is Defect.ORPHAN:
-        return situation.rules.trash_orphans
-    return _repair_of(finding.image, situation) is Repair.FIX
+        # It may have become a copy since the audit.
+        return situation.rules.trash_orphans and (image is None or finding.store not in image.stores)
+    if image is None or not image.active or finding.store not in image.stores:
+        return False
+    if _repair_of(finding.image, situation) is not Repair.FIX:
+        return False
+    return finding.defect is Defect.UNPROTECTED or _unlistable(finding, image, situation)
+
+
+def _unlistable(finding: Finding, image: Image, situation: Situation) -> bool:
+    """Whether a copy's location may be taken away: only where another copy remains from which it can be made again.
+
+    Glance deletes what RBD image there is along with the location. At the hub that might be the best that is left of
+    the image, so there nothing but a location without any RBD image is taken away.
+    """
+    hub = situation.world.topology.hub
+    if finding.store == hub and not (finding.defect is Defect.NO_IMAGE and situation.rules.edge_origin):
+        return False
+    return any(not _broken(image.id, store, situation) for store in image.stores - {finding.store})
+
+
+def _broken(image: ImageId, store: StoreId, situation: Situation) -> bool:
+    site = situation.world.sites.get(store)
+    finding = site.findings.get(image) if site else None
+    return finding is not None and finding.defect is not Defect.UNPROTECTED
 
 
 def _repair_of(image: ImageId, situation: Situation) -> Repair:
@@ -125,31 +102,28 @@ def _repair_of(image: ImageId, situation: Situation) -> Repair:
     return said[0] if said else situation.rules.repair
 
 
-def _prunings(situation: Situation) -> Iterator[Start]:
+def _prunings(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
     """Copies that only a policy wanted and no longer wants, so many of each policy as it allows in a pass."""
     policies = {policy.name: policy for policy in situation.pruning}
+    asked = {(job.image, store) for job in situation.ledger.jobs for store in job.pending}
     done: Counter[str] = Counter()
     for (image, store), maker in situation.makers.items():
         policy = policies.get(maker)
-        if policy is None or done[maker] >= policy.prune_limit or not _prunable(image, store, situation):
+        if policy is None or done[maker] >= policy.prune_limit or image in taken or (image, store) in asked:
             continue
-        done[maker] += 1
-        yield _pruning(image, store, policy)
+        if _prunable(image, store, situation):
+            done[maker] += 1
+            yield _pruning(image, store, policy)
 
 
 def _prunable(image_id: ImageId, store: StoreId, situation: Situation) -> bool:
-    image = situation.world.images.get(image_id)
-    if image is None or not image.active or store not in image.stores or situation.locked(image):
+    image, hub = situation.world.images.get(image_id), situation.world.topology.hub
+    if image is None or not image.active or store not in image.stores:
         return False
     # The hub's copy is what all others are made from.
-    if store == situation.world.topology.hub or situation.world.topology.hub not in image.stores:
+    if store == hub or hub not in image.stores or store in situation.wants.stores(image_id):
         return False
-    if store in situation.wants.stores(image_id) or (image_id, store) in situation.resting:
-        return False
-    if any(job.image == image_id and store in job.pending for job in situation.ledger.jobs):
-        return False
-    paused = any(pause.covers(image_id, store) for pause in situation.ledger.pauses)
-    return not paused and _admitted(store, situation)
+    return _touchable(image_id, store, situation) and situation.admitted(store)
 
 
 def _pruning(image: ImageId, store: StoreId, policy: Policy) -> Start:
@@ -166,6 +140,9 @@ def _pruning(image: ImageId, store: StoreId, policy: Policy) -> Start:
     )
 
 
-def _admitted(store: StoreId, situation: Situation) -> bool:
-    site = situation.world.sites.get(store)
-    return site is None or admits(site.breaker, situation.now, running=0)
+def _touchable(image_id: ImageId, store: StoreId, situation: Situation) -> bool:
+    """Whether edgesync may do something to a copy unasked."""
+    image = situation.world.images.get(image_id)
+    if (image_id, store) in situation.resting or (image is not None and situation.locked(image)):
+        return False
+    return not any(pause.covers(image_id, store) for pause in situation.ledger.pauses)

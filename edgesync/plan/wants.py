@@ -22,6 +22,8 @@ class Want:
     stores: frozenset[StoreId]
     # Those of `stores` where the image is not.
     missing: frozenset[StoreId]
+    # Who has which of them brought: each by the most urgent policy that wants it.
+    shares: tuple[tuple[Policy, frozenset[StoreId]], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +56,17 @@ class Wisher:
         key = (tuple(policy.name for policy in matched), image.stores)
         known = self._known.get(key)
         if known is None:
-            targets = (targets_of(policy, self._topology, edge_origin=self._edge_origin) for policy in matched)
-            stores = NOWHERE.union(*targets)
-            known = self._known[key] = Want(policies=matched, stores=stores, missing=stores - image.stores)
+            known = self._known[key] = self._made(matched, image.stores)
         return known
+
+    def _made(self, matched: tuple[Policy, ...], present: frozenset[StoreId]) -> Want:
+        stores, shares = NOWHERE, []
+        for policy in matched:
+            targets = targets_of(policy, self._topology, edge_origin=self._edge_origin)
+            if share := targets - stores - present:
+                shares.append((policy, share))
+            stores |= targets
+        return Want(policies=matched, stores=stores, missing=stores - present, shares=tuple(shares))
 
 
 def targets_of(policy: Policy, topology: Topology, *, edge_origin: bool) -> frozenset[StoreId]:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.lab import api, faults, images, readback, tamper, upload
+from deploy.lab import api, faults, images, readback, tamper, tasks, upload
 from deploy.lab import glance as glance_server
 from deploy.lab.layout import Lab
 from edgesync.clients.auth import Auth
@@ -19,6 +19,7 @@ from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
 from tests.contract.glance.driver import SIZE
 from tests.fakes.glance import FixedAuth
+from tests.lab.pages import web_pages
 
 VISIBILITY_OWNER = {"community": "member"}
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
@@ -35,6 +36,7 @@ class LabDriver:
         self._stack = stack
         self._made: list[ImageId] = []
         self._held: list[StoreId] = []
+        self._pages: str | None = None
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -62,14 +64,14 @@ class LabDriver:
                 user=VISIBILITY_OWNER.get(visibility, "admin"),
             )
 
-        image = self._note(await asyncio.to_thread(make))
+        image = self.note(await asyncio.to_thread(make))
         if hidden:
             await self._patch(image, "os_hidden", True)
         return image
 
     async def make_queued_image(self) -> ImageId:
         record = {"name": "queued", "disk_format": "raw", "container_format": "bare"}
-        return self._note((await self._ask("POST", "/v2/images", json=record)).json()["id"])
+        return self.note((await self._ask("POST", "/v2/images", json=record)).json()["id"])
 
     async def rename(self, image: ImageId, name: str) -> None:
         await self._patch(image, "name", name)
@@ -87,6 +89,35 @@ class LabDriver:
 
     async def place(self, image: ImageId, store: StoreId) -> str:
         return await asyncio.to_thread(tamper.make_copy, self._lab, self.hub, store, image)
+
+    async def occupy(self, image: ImageId, store: StoreId) -> None:
+        await asyncio.to_thread(tamper.make_partial, self._lab, store, image, SIZE)
+
+    async def has_data(self, image: ImageId, store: StoreId) -> bool:
+        return image in await asyncio.to_thread(readback.rbd_images, self._lab, store)
+
+    async def lose(self, image: ImageId, store: StoreId) -> None:
+        await asyncio.to_thread(tamper.remove_image, self._lab, store, image)
+
+    async def clone(self, image: ImageId, store: StoreId) -> None:
+        name = f"disk-{image}"
+        await asyncio.to_thread(tamper.clone, self._lab, store, image, "vms", name)
+        self._stack.callback(tamper.remove_image, self._lab, store, name, pool="vms")
+
+    async def deactivate(self, image: ImageId) -> None:
+        await self._ask("POST", f"/v2/images/{image}/actions/deactivate")
+
+    async def serve(self, *, missing: bool = False, hangs: bool = False) -> str:
+        if self._pages is None:
+            self._pages = self._stack.enter_context(web_pages(bytes(SIZE)))
+        return f"{self._pages}/{'missing' if missing else 'hangs' if hangs else 'image'}"
+
+    def note(self, image: str) -> ImageId:
+        self._made.append(ImageId(image))
+        return self._made[-1]
+
+    async def age(self, image: ImageId, *, minutes: int) -> None:
+        await asyncio.to_thread(tasks.age, self._lab, image, minutes)
 
     async def crash(self) -> None:
         def kill_and_start() -> None:
@@ -120,10 +151,6 @@ class LabDriver:
         auth = OpenStackAuth(cloud=cloud, config_files=[str(self._lab.clouds_file)], load_envvars=False)
         self._stack.push_async_callback(auth.close)
         return auth
-
-    def _note(self, image: str) -> ImageId:
-        self._made.append(ImageId(image))
-        return self._made[-1]
 
     async def _patch(self, image: ImageId, key: str, value: object) -> None:
         change = [{"op": "replace", "path": f"/{key}", "value": value}]

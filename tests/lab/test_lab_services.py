@@ -82,6 +82,12 @@ def test_another_number_of_edges_is_refused(lab: Lab, run: Run) -> None:
     assert refused.stderr.startswith("error: lab 'test' has 2 edges, not 1; take it down first")
 
 
+def test_another_glance_is_refused(lab: Lab, run: Run) -> None:
+    refused = run("up", "--name", lab.name, "--glance", "distro")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: lab 'test' runs the pinned Glance, not the distro one; take it down first")
+
+
 def test_missing_lab_is_named(run: Run) -> None:
     refused = run("status", "--name", "nowhere")
     assert refused.returncode == 1

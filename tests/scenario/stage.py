@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from edgesync.clients.glance import GlanceClient
-from edgesync.config import PollingSettings, RetrySettings, Settings
-from edgesync.config.schema import JournalSettings
+from edgesync.config import Settings, load
 from edgesync.daemon.compose import Daemon, assemble
+from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, Event, EventKind, HistoryFilter, Job, JobState
 from edgesync.domain.policy import Match, Policy
-from edgesync.domain.ports import Journal
+from edgesync.domain.ports import Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
+from edgesync.expose.matrix import copy_view
 from edgesync.expose.metrics import Metrics
-from edgesync.expose.picture import Health, Showcase
+from edgesync.expose.picture import Health, Picture, Showcase
 from edgesync.expose.requests import CopyRequest
+from edgesync.expose.views import CopyView
 from edgesync.journal import SqlJournal, open_journal
 from tests.fakes.glance import FakeGlance, Timings, VirtualClock
 from tests.fakes.glance.records import MIB
+from tests.scenario.pools import Pool, Pools
 
 GOLDEN = Policy(name="golden", match=Match(tags=frozenset({"golden"})), stores=None)
+STORES = ("central", "dcn0", "dcn1")
 # Virtual seconds after which something that should have happened has not.
 PATIENCE = 900.0
+# The configuration that every stage has, unless its own says otherwise.
+DOCUMENT: Mapping[str, Any] = {
+    "hub": "central",
+    "polling": {"active": "500ms", "idle": "30s", "full_pass": "5m"},
+    "retry": {"first": "1m", "ceiling": "1h", "attempts": 5},
+}
 
 
 class HeldJournal:
@@ -47,14 +59,33 @@ class HeldJournal:
         return held
 
 
+class Outside:
+    """Everything outside the daemon as it sees it; a test that wants to interfere overrides a method."""
+
+    def journal(self, journal: Journal) -> Journal:
+        return journal
+
+    def glance(self, glance: Glance) -> Glance:
+        return glance
+
+    def cluster(self, cluster: Cluster) -> Cluster:
+        return cluster
+
+
 @dataclass(kw_only=True)
 class Stage:
     """The fake, and the daemon that runs on it (again and again, if it is killed)."""
 
     fake: FakeGlance
     clock: VirtualClock
-    journal_file: Path
+    folder: Path
     policies: tuple[Policy, ...]
+    # Laid over DOCUMENT, as it would be written in the configuration file.
+    document: dict[str, Any]
+    pools: Pools
+    # Stores whose Ceph the daemon can ask; the pools are there all the same.
+    ceph: frozenset[str]
+    outside: Outside = field(default_factory=Outside)
     daemon: Daemon | None = None
 
     @property
@@ -62,27 +93,39 @@ class Stage:
         assert self.daemon is not None
         return self.daemon
 
+    @property
+    def picture(self) -> Picture:
+        picture = self.running.showcase.picture
+        assert picture is not None
+        return picture
+
+    def settings(self) -> Settings:
+        """As the daemon reads them from its file."""
+        sites = {
+            store: {"ceph": {"conf": f"/etc/ceph/{store}.conf", "user": "edgesync"}} for store in sorted(self.ceph)
+        }
+        journal = {"url": f"sqlite+aiosqlite:///{self.folder / 'journal.db'}"}
+        document = _laid_over({**DOCUMENT, "journal": journal, "stores": sites}, self.document)
+        file = self.folder / "edgesync.yaml"
+        file.write_text(yaml.safe_dump(document))
+        return replace(load(file, environ={}), policies=self.policies)
+
     @asynccontextmanager
     async def life(self) -> AsyncIterator[Daemon]:
         """One life of the daemon, from start to a death without any farewell."""
-        settings = Settings(
-            hub=StoreId("central"),
-            policies=self.policies,
-            journal=JournalSettings(url=f"sqlite+aiosqlite:///{self.journal_file}"),
-            polling=PollingSettings.model_validate({"active": "500ms", "idle": "30s", "full_pass": "5m"}),
-            retry=RetrySettings.model_validate({"first": "1m", "ceiling": "1h", "attempts": 5}),
-        )
+        settings = self.settings()
         showcase = Showcase(health=Health(started_at=self.clock.now()))
         metrics = Metrics(showcase)
-        journal = cast("Journal", HeldJournal(await open_journal(settings.journal.url), self.clock))
-        await journal.claim()
+        held = HeldJournal(await open_journal(settings.journal.url), self.clock)
+        journal = self.outside.journal(cast("Journal", held))
+        await held.claim()
         async with GlanceClient(
             self.fake.auth("first", "second"), on_request=metrics.request, sleep=self.clock.sleep
         ) as glance:
             self.daemon = assemble(
                 settings,
-                glance=glance,
-                clusters={},
+                glance=self.outside.glance(glance),
+                clusters={StoreId(store): self.outside.cluster(self.pools[store]) for store in sorted(self.ceph)},
                 journal=journal,
                 clock=self.clock,
                 showcase=showcase,
@@ -97,7 +140,21 @@ class Stage:
                     await looping
                 await self.daemon.runner.stop()
                 await self.daemon.sites.close()
-                await journal.close()
+                await held.close()
+
+    # ---- what a test does to the world
+
+    def pool(self, store: str) -> Pool:
+        return self.pools[store]
+
+    def cut(self, store: str) -> None:
+        """The site dies: Glance's writes hang, and Ceph does not answer."""
+        self.fake.dead(store)
+        self.pools[store].down()
+
+    def heal(self, store: str) -> None:
+        self.fake.revive(store)
+        self.pools[store].up()
 
     def add_golden(self, name: str = "rhel", *, mebibytes: int = 64, stores: Sequence[str] = ("central",)) -> ImageId:
         return self.fake.add_image(name=name, size=mebibytes * MIB, tags=["golden"], stores=list(stores))
@@ -127,6 +184,10 @@ class Stage:
         picture = self.running.showcase.picture
         return picture is None or bool(picture.attempts)
 
+    def imports(self, image: str) -> list[str]:
+        """The stores of the imports that Glance accepted for an image, by anybody, in order: none comes twice."""
+        return [store for name, stores in self.fake.accepted if name == image for store in stores]
+
     async def ask(self, image: str, *stores: str, allow_failure: bool = True) -> Job:
         request = CopyRequest(image=image, stores=stores, all_stores=not stores, allow_failure=allow_failure)
         await self.until(lambda: self.running.showcase.picture is not None, "first look")
@@ -143,6 +204,21 @@ class Stage:
             await self.clock.sleep(0.5)
             left -= 0.5
 
+    def copy(self, image: str, store: str) -> CopyView:
+        """What is shown of one copy."""
+        return copy_view(self.picture, self.picture.world.images[ImageId(image)], StoreId(store))
+
+    def waits(self, image: str, store: str, reason: WaitReason) -> bool:
+        """Whether the copy is shown as waiting for that reason."""
+        if self.running.showcase.picture is None or image not in self.picture.world.images:
+            return False
+        view = self.copy(image, store)
+        return view.state is CopyState.WAITING and any(
+            reason is waiting.reason
+            for waiting in self.picture.plan.waiting
+            if waiting.image == image and store in waiting.stores
+        )
+
     async def events(self, *kinds: EventKind) -> list[Event]:
         """Those of these kinds, oldest first."""
         found = await self.running.journal.history(HistoryFilter(limit=1000))
@@ -155,14 +231,34 @@ class Stage:
         return await self.running.journal.jobs(state=state)
 
 
+def _laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = _laid_over(base[key], value) if both else value
+    return merged
+
+
 @asynccontextmanager
 async def set_stage(
     folder: Path,
     *,
     policies: Sequence[Policy] = (GOLDEN,),
-    stores: Sequence[str] = ("central", "dcn0", "dcn1"),
+    stores: Sequence[str] = STORES,
     timings: Timings | None = None,
+    ceph: bool | Sequence[str] = True,
+    **document: Any,
 ) -> AsyncIterator[Stage]:
+    """The rest is laid over the configuration: `set_stage(folder, ceph=False, stall={"after": "5m"})`."""
     clock = VirtualClock()
     async with FakeGlance(stores, clock=clock, timings=timings) as fake:
-        yield Stage(fake=fake, clock=clock, journal_file=folder / "journal.db", policies=tuple(policies))
+        reached = stores if ceph is True else ceph or ()
+        yield Stage(
+            fake=fake,
+            clock=clock,
+            folder=folder,
+            policies=tuple(policies),
+            document=document,
+            pools=Pools(fake, stores),
+            ceph=frozenset(reached),
+        )

@@ -16,12 +16,13 @@ async def test_a_running_import_is_followed_by_the_next_life(stage: Stage) -> No
         await stage.until(lambda: bool(stage.fake.image(image).importing), "import under way")
     async with stage.life():
         await stage.until_at(image, "dcn0", "dcn1")
-        (attempt,) = await stage.attempts(image)
-        assert attempt.ended_at is not None
-        assert len(await stage.events(EventKind.COPY_FOLLOWED)) == 1
-        (job,) = await stage.jobs()
-        assert job.state is JobState.DONE
-    assert len(stage.fake.accepted) == 1
+        second, first = await stage.attempts(image)
+        assert first.ended_at is not None
+        assert first.ended_at <= second.started_at
+        (followed,) = await stage.events(EventKind.COPY_FOLLOWED)
+        assert followed.job == first.job
+        assert {job.state for job in await stage.jobs()} == {JobState.DONE}
+    assert stage.imports(image) == ["dcn0", "dcn1"]
 
 
 async def test_an_import_that_ended_meanwhile_is_judged_by_the_next_life(stage: Stage) -> None:
@@ -31,9 +32,9 @@ async def test_an_import_that_ended_meanwhile_is_judged_by_the_next_life(stage: 
     stage.fake.advance(600)
     async with stage.life():
         await stage.until_at(image, "dcn0", "dcn1")
-        assert len(await stage.attempts(image)) == 1
+        assert len(await stage.attempts(image)) == 2
         assert len(await stage.events(EventKind.COPY_DONE)) == 2
-    assert len(stage.fake.accepted) == 1
+    assert stage.imports(image) == ["dcn0", "dcn1"]
 
 
 @pytest.mark.parametrize("rounds", range(0, 40, 3))
@@ -52,7 +53,7 @@ async def test_dying_at_any_moment_repeats_nothing(stage: Stage, rounds: int) ->
         attempts = await stage.attempts(image)
         assert all(attempt.ended_at is not None for attempt in attempts)
         assert await stage.events(EventKind.COPY_FAILED) == []
-    assert len(stage.fake.accepted) == 1
+    assert stage.imports(image) == ["dcn0", "dcn1"]
 
 
 @pytest.mark.parametrize("fault", [LoseAnswer(), Reset(), status(500), status(503, retry_after="7")])
@@ -61,6 +62,6 @@ async def test_a_lost_answer_to_the_request_starts_no_second_import(stage: Stage
     stage.fake.faults.add(Fault(operation="copy_image", kind=fault))  # type: ignore[arg-type]
     async with stage.life():
         await stage.until_at(image, "dcn0", "dcn1")
-        assert len(await stage.attempts(image)) == 1
+        assert len(await stage.attempts(image)) == 2
         assert await stage.events(EventKind.COPY_FAILED) == []
-    assert len(stage.fake.accepted) == 1
+    assert stage.imports(image) == ["dcn0", "dcn1"]

@@ -56,6 +56,36 @@ class Driver(Protocol):
         """Put the image's data into the store without Glance's knowledge; return its location's URL."""
         ...
 
+    async def occupy(self, image: ImageId, store: StoreId) -> None:
+        """Make an RBD image of that name at the store: a write there fails."""
+        ...
+
+    async def has_data(self, image: ImageId, store: StoreId) -> bool:
+        """Whether an RBD image of that name is at the store, known to Glance or not."""
+        ...
+
+    async def lose(self, image: ImageId, store: StoreId) -> None:
+        """Take a copy's data away; Glance goes on listing it."""
+        ...
+
+    async def clone(self, image: ImageId, store: StoreId) -> None:
+        """Make a clone of a copy, as Nova does."""
+        ...
+
+    async def deactivate(self, image: ImageId) -> None: ...
+
+    async def serve(self, *, missing: bool = False, hangs: bool = False) -> str:
+        """A URI at which SIZE bytes are found; or nothing; or a server that falls silent in the middle."""
+        ...
+
+    def note(self, image: str) -> ImageId:
+        """Remember an image that the test makes itself, to clean up after it."""
+        ...
+
+    async def age(self, image: ImageId, *, minutes: int) -> None:
+        """Make the image's tasks older."""
+        ...
+
     async def crash(self) -> None:
         """Kill glance-api and start it again."""
         ...

@@ -10,11 +10,13 @@ from datetime import timedelta
 
 import pytest
 
+from edgesync.clients.glance import GlanceClient
 from edgesync.domain.image import ImageId, TaskStatus
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, RequestError
 from tests.contract.glance.driver import SIZE, Driver, everything, importing, lists, newest_task, settled
+from tests.contract.glance.importing import Importing
 
 NOBODY = ImageId("00000000-0000-4000-8000-000000000000")
 
@@ -36,7 +38,15 @@ class Reading:
         assert [store.id for store in stores.values() if store.default] == [driver.hub]
         assert {store.type for store in stores.values()} == {"rbd"}
         assert {store.pool for store in stores.values()} == {"images"}
-        assert len({store.fsid for store in stores.values()}) == len(stores)
+        assert isinstance(glance, GlanceClient)
+        await glance.check()
+        level = glance.level
+        assert level is not None
+        if level.tells_fsid:
+            assert len({store.fsid for store in stores.values()}) == len(stores)
+        else:
+            assert {store.fsid for store in stores.values()} == {""}
+            assert "clusters' ids" in level.misses[0]
         assert not any(store.read_only for store in stores.values())
 
     async def test_an_image_is_shown_with_all_that_decisions_need(self, glance: Glance, driver: Driver) -> None:
@@ -220,10 +230,17 @@ class Copying:
         await driver.hold(driver.edges[0])
         await glance.copy_image(image, [driver.edges[0]], allow_failure=True)
         await importing(glance, driver, image, driver.edges[0])
+        await driver.wait(1)
         await driver.delete_image(image)
         with pytest.raises(NotFoundError):
             await glance.image(image)
         await driver.release(driver.edges[0])
+        # The writer goes on to the end, and nobody removes what it wrote.
+        for _ in range(40):
+            if await driver.has_data(image, driver.edges[0]):
+                break
+            await driver.wait(0.25)
+        assert await driver.has_data(image, driver.edges[0])
 
     async def test_a_crash_leaves_lock_and_lists_behind(self, glance: Glance, driver: Driver) -> None:
         image = await driver.make_image(name=_name())
@@ -239,6 +256,60 @@ class Copying:
         assert seen.importing_to == {first}
         with pytest.raises(ConflictError):
             await glance.copy_image(image, [second], allow_failure=True)
+
+    async def test_a_stale_lock_is_taken_over(self, glance: Glance, driver: Driver) -> None:
+        image = await driver.make_image(name=_name())
+        first, second = driver.edges[:2]
+        await driver.hold(first)
+        await glance.copy_image(image, [first], allow_failure=True)
+        await importing(glance, driver, image, first)
+        await driver.crash()
+        await driver.release(first)
+        await driver.age(image, minutes=59)
+        with pytest.raises(ConflictError):
+            await glance.copy_image(image, [second], allow_failure=True)
+        await driver.age(image, minutes=2)
+        await glance.copy_image(image, [second], allow_failure=True)
+        seen = await settled(glance, driver, image)
+        # What the dead import had listed is cleaned up with it.
+        assert lists(seen) == ({driver.hub, second}, set(), set())
+        assert {task.status for task in await glance.tasks(image)} == {TaskStatus.SUCCESS, TaskStatus.FAILURE}
+
+    async def test_what_changes_in_mid_copy_is_lost(self, glance: Glance, driver: Driver) -> None:
+        image = await driver.make_image(name=_name())
+        first, second = driver.edges[:2]
+        await glance.copy_image(image, [first], allow_failure=True)
+        before = await settled(glance, driver, image)
+        await driver.hold(second)
+        await glance.copy_image(image, [second], allow_failure=True)
+        await importing(glance, driver, image, second)
+        await driver.wait(1)
+        await driver.rename(image, "renamed")
+        await glance.delete_from_store(image, first)
+        seen = await glance.image(image)
+        assert (seen.name, set(seen.stores)) == ("renamed", {driver.hub})
+        await driver.release(second)
+        seen = await settled(glance, driver, image)
+        # Glance saves the image as it was when the store's turn came: even the deleted copy is listed again.
+        assert (seen.name, set(seen.stores)) == (before.name, {driver.hub, first, second})
+        assert not await driver.has_data(image, first)
+
+    async def test_an_image_deactivated_in_mid_copy_keeps_its_copies(self, glance: Glance, driver: Driver) -> None:
+        image = await driver.make_image(name=_name())
+        edge, other = driver.edges[:2]
+        await driver.hold(edge)
+        await glance.copy_image(image, [edge], allow_failure=True)
+        await importing(glance, driver, image, edge)
+        await driver.wait(1)
+        await driver.deactivate(image)
+        await driver.release(edge)
+        seen = await settled(glance, driver, image)
+        assert (seen.status, lists(seen)) == ("deactivated", ({driver.hub}, set(), {edge}))
+        assert (await newest_task(glance, image)).status is TaskStatus.FAILURE
+        # What was written stays at the site, known to nobody.
+        assert await driver.has_data(image, edge)
+        with pytest.raises(ConflictError, match="not active"):
+            await glance.copy_image(image, [other], allow_failure=True)
 
 
 class Refusing:
@@ -297,6 +368,18 @@ class Changing:
         with pytest.raises(NotFoundError, match=f"no copy in store {edge}"):
             await glance.delete_from_store(image, edge)
 
+    async def test_a_copy_without_data_is_taken_off_the_list(self, glance: Glance, driver: Driver) -> None:
+        image = await driver.make_image(name=_name())
+        edge = driver.edges[0]
+        await glance.copy_image(image, [edge], allow_failure=True)
+        await settled(glance, driver, image)
+        await driver.lose(image, edge)
+        assert (await glance.image(image)).stores == {driver.hub, edge}
+        await glance.delete_from_store(image, edge)
+        await glance.copy_image(image, [edge], allow_failure=True)
+        assert (await settled(glance, driver, image)).stores == {driver.hub, edge}
+        assert await driver.has_data(image, edge)
+
     async def test_the_hubs_copy_is_not_protected(self, glance: Glance, driver: Driver) -> None:
         image = await driver.make_image(name=_name())
         edge = driver.edges[0]
@@ -331,5 +414,5 @@ class Changing:
         assert (await glance.image(image)).stores == {driver.hub}
 
 
-class GlanceContract(Reading, Copying, Refusing, Changing):
+class GlanceContract(Reading, Copying, Refusing, Changing, Importing):
     """All of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -14,7 +15,7 @@ from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
 from tests.contract.glance.driver import SIZE
 from tests.contract.glance.suite import GlanceContract
-from tests.fakes.glance import FakeGlance, FixedAuth, Settings, VirtualClock
+from tests.fakes.glance import Event, FakeGlance, FixedAuth, Settings, VirtualClock, What
 
 
 class FakeDriver:
@@ -25,6 +26,10 @@ class FakeDriver:
 
     def __init__(self, fake: FakeGlance, clients: AsyncExitStack) -> None:
         self.fake = fake
+        # What lies at the sites: a fake of Ceph in one line.
+        self.data: set[tuple[str, str]] = set()
+        fake.on_data(self._note, lambda store, image: (store, image) in self.data)
+        self._numbers = itertools.count()
         self._clients = clients
 
     def now(self) -> datetime:
@@ -68,9 +73,35 @@ class FakeDriver:
         self.fake.revive(store)
 
     async def place(self, image: ImageId, store: StoreId) -> str:
-        self.fake.orphan(store, image)
+        self.fake.orphan(store, image, What.COMPLETE, size=SIZE)
         entry = self.fake.sim.stores[store]
         return f"rbd://{entry.fsid}/{entry.pool}/{image}/snap"
+
+    async def occupy(self, image: ImageId, store: StoreId) -> None:
+        self.fake.orphan(store, image)
+
+    async def has_data(self, image: ImageId, store: StoreId) -> bool:
+        self.fake.update()
+        return (store, image) in self.data
+
+    async def lose(self, image: ImageId, store: StoreId) -> None:
+        self.data.discard((store, image))
+
+    async def clone(self, image: ImageId, store: StoreId) -> None:
+        self.fake.use(store, image)
+
+    async def deactivate(self, image: ImageId) -> None:
+        self.fake.deactivate(image)
+
+    async def serve(self, *, missing: bool = False, hangs: bool = False) -> str:
+        uri = f"http://images/{next(self._numbers)}"
+        return self.fake.serve(uri, size=SIZE, status=404 if missing else 200, hangs=hangs)
+
+    def note(self, image: str) -> ImageId:
+        return ImageId(image)
+
+    async def age(self, image: ImageId, *, minutes: int) -> None:
+        self.fake.age_task(image, minutes * 60)
 
     async def crash(self) -> None:
         self.fake.crash_worker()
@@ -83,6 +114,12 @@ class FakeDriver:
 
     def client_with_bad_token(self) -> Glance:
         return self._client("wrong")
+
+    def _note(self, event: Event) -> None:
+        if event.what is What.REMOVED:
+            self.data.discard((event.store, event.image))
+        else:
+            self.data.add((event.store, event.image))
 
     def _client(self, token: str, page_size: int = 1000) -> Glance:
         client = GlanceClient(FixedAuth(self.fake.url, token), page_size=page_size, sleep=self.fake.clock.sleep)

@@ -14,6 +14,7 @@ import pytest
 
 from edgesync.clients.glance import GlanceClient
 from edgesync.domain.image import ImageId, TaskStatus
+from edgesync.domain.job import ImportSource
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, UnreachableError
 from tests.contract.glance.driver import lists, newest_task
@@ -164,6 +165,104 @@ async def test_a_rival_takes_the_lock(fake: FakeGlance, glance: GlanceClient) ->
         await glance.copy_image(image, [DCN1], allow_failure=True)
     with pytest.raises(RefusalError):
         fake.rival_import(image, ["dcn1"])
+
+
+@pytest.fixture
+def told(fake: FakeGlance) -> list[tuple[str, str, int]]:
+    """What a fake of Ceph would hear: store, what, MiB written."""
+    heard: list[tuple[str, str, int]] = []
+    fake.on_data(lambda event: heard.append((event.store, event.what, event.written // MIB)))
+    return heard
+
+
+async def test_a_listener_hears_what_becomes_of_data(
+    fake: FakeGlance, glance: GlanceClient, told: list[tuple[str, str, int]]
+) -> None:
+    image = fake.add_image(size=1000 * MIB)
+    await glance.copy_image(image, [DCN0], allow_failure=True)
+    fake.advance(11 + 60)
+    assert told == [("central", "complete", 1000), ("dcn0", "writing", 0), ("dcn0", "writing", 600)]
+    assert fake.sim.written("dcn0", image, fake.clock.now()) == 600 * MIB
+    fake.advance(60)
+    await glance.delete_from_store(image, DCN0)
+    await glance.delete_image(image)
+    assert told[3:] == [("dcn0", "complete", 1000), ("dcn0", "removed", 0), ("central", "removed", 0)]
+
+
+async def test_a_listener_hears_of_a_crash_and_of_a_failing_write(
+    fake: FakeGlance, glance: GlanceClient, told: list[tuple[str, str, int]]
+) -> None:
+    image = await crashed(fake, glance, after=11 + 30)
+    assert told[-1] == ("dcn0", "abandoned", 300)
+    assert fake.sim.written("dcn0", image, fake.clock.now()) is None
+    other = fake.add_image(size=1000 * MIB)
+    await glance.copy_image(other, [DCN1], allow_failure=True)
+    fake.advance(11 + 30)
+    fake.failing("dcn1")
+    fake.advance(60)
+    # The driver takes its half image away; nobody does that after a crash.
+    assert told[-1] == ("dcn1", "removed", 0)
+    assert lists(await glance.image(other)) == ({CENTRAL}, set(), {DCN1})
+
+
+async def test_a_listener_comes_late_and_hears_of_every_copy(fake: FakeGlance) -> None:
+    image = fake.add_image(stores=["central", "dcn1"])
+    heard: list[tuple[str, str]] = []
+    fake.on_data(lambda event: heard.append((event.store, event.image)))
+    assert heard == [("central", image), ("dcn1", image)]
+
+
+async def test_somebody_else_knows_what_is_in_the_way(fake: FakeGlance, glance: GlanceClient) -> None:
+    image = fake.add_image()
+    fake.on_data(lambda _: None, lambda store, name: (store, name) == ("dcn0", image))
+    await glance.copy_image(image, [DCN0, DCN1], allow_failure=True)
+    fake.advance(60)
+    assert lists(await glance.image(image)) == ({CENTRAL, DCN1}, set(), {DCN0})
+
+
+async def test_a_lock_taken_over_ends_the_write_that_hung(fake: FakeGlance, glance: GlanceClient) -> None:
+    image = fake.add_image(size=1000 * MIB)
+    await glance.copy_image(image, [DCN0], allow_failure=True)
+    fake.advance(11 + 30)
+    fake.dead("dcn0")
+    fake.age_task(image, 3600)
+    await glance.copy_image(image, [DCN1], allow_failure=True)
+    fake.revive("dcn0")
+    fake.advance(300)
+    assert lists(await glance.image(image)) == ({CENTRAL, DCN1}, set(), set())
+    # Nothing of it is in the way of a later copy.
+    await glance.copy_image(image, [DCN0], allow_failure=True)
+    fake.advance(300)
+    assert DCN0 in (await glance.image(image)).stores
+
+
+async def test_a_location_that_is_forgotten_leaves_its_data(fake: FakeGlance, glance: GlanceClient) -> None:
+    image = fake.add_image(stores=["central", "dcn0"])
+    fake.forget_location(image, "dcn0")
+    assert (await glance.image(image)).stores == {CENTRAL}
+    await glance.copy_image(image, [DCN0], allow_failure=True)
+    fake.advance(60)
+    assert lists(await glance.image(image)) == ({CENTRAL}, set(), {DCN0})
+
+
+async def test_a_part_that_a_crash_left_passes_for_the_whole(fake: FakeGlance, glance: GlanceClient) -> None:
+    image = fake.add_image(status="uploading", size=None, stores=[], hash_value=None)
+    fake.sim.intake.staged[image] = 3 * MIB
+    await glance.import_image(image, ImportSource(uri=None, name="x"), [CENTRAL], allow_failure=True)
+    fake.advance(60)
+    seen = await glance.image(image)
+    assert (seen.status, seen.size) == ("active", 3 * MIB)
+
+
+async def test_a_staging_file_left_behind_makes_later_imports_fail(fake: FakeGlance, glance: GlanceClient) -> None:
+    image = fake.add_image(status="queued", size=None, stores=[], hash_value=None)
+    source = ImportSource(uri=fake.serve("http://images/x", size=10 * MIB), name="x")
+    fake.failing("dcn0")
+    for stores in ([CENTRAL, DCN0], [CENTRAL]):
+        await glance.import_image(image, source, stores, allow_failure=False)
+        fake.advance(60)
+        seen = await glance.image(image)
+        assert (seen.status, seen.stores, seen.lock) == ("queued", frozenset(), None)
 
 
 async def test_the_clock_jumps_to_the_next_sleeper() -> None:

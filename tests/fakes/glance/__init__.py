@@ -3,6 +3,7 @@
 from tests.fakes.glance.app import Settings
 from tests.fakes.glance.auth import FixedAuth
 from tests.fakes.glance.clock import RealClock, SettableClock, VirtualClock
+from tests.fakes.glance.data import Event, Listener, What
 from tests.fakes.glance.faults import (
     Fault,
     Hang,
@@ -15,12 +16,15 @@ from tests.fakes.glance.faults import (
     Truncate,
     status,
 )
+from tests.fakes.glance.importing import Page
 from tests.fakes.glance.records import MIB, FakeImage, FakeStore, FakeTask, Timings
+from tests.fakes.glance.refusal import RefusalError
 from tests.fakes.glance.server import FakeGlance
-from tests.fakes.glance.simulation import RefusalError, Simulation
+from tests.fakes.glance.simulation import Simulation
 
 __all__ = [
     "MIB",
+    "Event",
     "FakeGlance",
     "FakeImage",
     "FakeStore",
@@ -28,8 +32,10 @@ __all__ = [
     "Fault",
     "FixedAuth",
     "Hang",
+    "Listener",
     "LoseAnswer",
     "NotJson",
+    "Page",
     "RealClock",
     "RefusalError",
     "Reset",
@@ -42,5 +48,6 @@ __all__ = [
     "TokenExpired",
     "Truncate",
     "VirtualClock",
+    "What",
     "status",
 ]

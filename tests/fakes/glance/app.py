@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from tests.fakes.glance.answers import abort, error_page, truncated, unauthorized
 from tests.fakes.glance.clock import SettableClock
 from tests.fakes.glance.faults import (
     Faults,
@@ -26,24 +26,13 @@ from tests.fakes.glance.faults import (
     TokenExpired,
     Truncate,
 )
-from tests.fakes.glance.simulation import RefusalError, Simulation
+from tests.fakes.glance.refusal import RefusalError
+from tests.fakes.glance.simulation import Simulation
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 VERSIONS = ("v2.18", "v2.17", "v2.16", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", "v2.7", "v2.0")
 LOCATION_PATCH = "application/openstack-images-v2.1-json-patch"
-REASONS = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    409: "Conflict",
-    413: "Request Entity Too Large",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +52,8 @@ class Settings:
 
     versions: tuple[str, ...] = VERSIONS
     multi_store: bool = True
+    # Whether the detailed list of stores has the clusters' ids; Glance 25 has none.
+    tells_fsid: bool = True
     import_methods: tuple[str, ...] = ("glance-direct", "web-download", "copy-image")
     # Tokens that are accepted; None accepts any, also none at all.
     tokens: frozenset[str] | None = None
@@ -95,17 +86,23 @@ class GlanceApp:
             ("GET", "/v2/images", "images", self._images),
             ("GET", "/v2/images/{image}", "image", self._image),
             ("GET", "/v2/images/{image}/tasks", "tasks", self._tasks),
-            ("POST", "/v2/images/{image}/import", "copy_image", self._copy_image),
+            ("POST", "/v2/images", "create_image", self._create_image),
+            ("DELETE", "/v2/images/{image}", "delete_image", self._delete_image),
+            ("POST", "/v2/images/{image}/import", "import_image", self._import_image),
             ("DELETE", "/v2/stores/{store}/{image}", "delete_from_store", self._delete_from_store),
             ("PATCH", "/v2/images/{image}", "add_location", self._add_location),
         ]
         for method, path, operation, handler in routes:
             app.router.add_route(method, path, self._wrap(operation, handler))
+        app.router.add_route("PUT", "/v2/images/{image}/stage", self._stage)
         return app
 
-    def _wrap(self, operation: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _wrap(self, route: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
-            await self._note(operation, request)
+            body: Any = await request.json() if request.can_read_body else None
+            copies = route == "import_image" and body["method"]["name"] == "copy-image"
+            operation = "copy_image" if copies else route
+            self._note(operation, request, body)
             await self._connect(operation, request)
             with self.clock.hold():
                 kind = self.faults.take(operation)
@@ -116,8 +113,7 @@ class GlanceApp:
 
         return answer
 
-    async def _note(self, operation: str, request: web.Request) -> None:
-        body = await request.json() if request.can_read_body else None
+    def _note(self, operation: str, request: web.Request, body: Any) -> None:
         seen = Seen(operation=operation, path=request.path, query=dict(request.query), body=body, at=self.clock.now())
         self.requests.append(seen)
 
@@ -129,7 +125,7 @@ class GlanceApp:
         named: set[str] = set()
         if operation == "stores_detail":
             named = set(self.sim.stores)
-        elif operation == "copy_image":
+        elif operation in {"copy_image", "import_image"}:
             named = set((await request.json()).get("stores") or self.sim.stores)
         if named & self.sim.trouble.unreachable:
             await self.clock.sleep(self.sim.timings.connect_timeout)
@@ -137,7 +133,7 @@ class GlanceApp:
     async def _respond(self, request: web.Request, handler: Handler) -> web.Response:
         tokens = self.settings.tokens
         if tokens is not None and request.headers.get("X-Auth-Token") not in tokens:
-            return _unauthorized()
+            return unauthorized()
         try:
             return await handler(request)
         except RefusalError as refused:
@@ -146,10 +142,10 @@ class GlanceApp:
     async def _misbehave(self, request: web.Request, kind: Kind | None) -> web.Response | None:
         """The faults that come instead of an effect."""
         if isinstance(kind, Reset):
-            _abort(request)
+            abort(request)
             return web.Response()
         if isinstance(kind, TokenExpired):
-            return _unauthorized()
+            return unauthorized()
         if isinstance(kind, NotJson):
             return web.Response(text=kind.body, content_type="text/html")
         if isinstance(kind, Status):
@@ -162,14 +158,19 @@ class GlanceApp:
     async def _mangle(self, request: web.Request, response: web.Response, kind: Kind | None) -> web.StreamResponse:
         """The faults that strike an answer on its way. The clock is not held here: they may take time."""
         if isinstance(kind, LoseAnswer):
-            _abort(request)
+            abort(request)
         elif isinstance(kind, Hang):
             await self.stopping.wait()
         elif isinstance(kind, Slow):
             await self.clock.sleep(kind.seconds)
         elif isinstance(kind, Truncate):
-            return await _truncated(request, response)
+            return await truncated(request, response)
         return response
+
+    def _speak(self, version: tuple[int, int]) -> None:
+        """An older Glance knows no such path."""
+        if max(tuple(map(int, entry.removeprefix("v").split("."))) for entry in self.settings.versions) < version:
+            raise RefusalError(404, "The resource could not be found.")
 
     def _require_admin(self, request: web.Request, action: str) -> None:
         if request.headers.get("X-Auth-Token") in self.settings.members:
@@ -194,8 +195,10 @@ class GlanceApp:
         return web.json_response({"stores": [store.plain() for store in self.sim.stores.values()]})
 
     async def _stores_detail(self, request: web.Request) -> web.Response:
+        self._speak((2, 15))
         self._require_admin(request, "stores_info_detail")
-        return web.json_response({"stores": [store.detail() for store in self.sim.stores.values()]})
+        fsid = self.settings.tells_fsid
+        return web.json_response({"stores": [store.detail(with_fsid=fsid) for store in self.sim.stores.values()]})
 
     async def _import_info(self, _: web.Request) -> web.Response:
         value = list(self.settings.import_methods)
@@ -206,7 +209,7 @@ class GlanceApp:
         query = dict(request.query)
         limit = min(int(query.get("limit", 25)), self.settings.page_limit)
         since = query.get("updated_at")
-        page, marker = self.sim.page(
+        page, marker = self.sim.listing.page(
             hidden=query.get("os_hidden") == "true",
             everybody=query.get("visibility") == "all",
             marker=query.pop("marker", None),
@@ -226,16 +229,72 @@ class GlanceApp:
         return web.Response(body=image.as_json(show_locations=self.sim.show_locations), content_type="application/json")
 
     async def _tasks(self, request: web.Request) -> web.Response:
+        self._speak((2, 12))
         tasks = self.sim.tasks_of(request.match_info["image"])
         return web.json_response({"tasks": [task.document() for task in tasks]})
 
-    async def _copy_image(self, request: web.Request) -> web.Response:
+    async def _create_image(self, request: web.Request) -> web.Response:
+        document = await request.json()
+        if document.get("visibility") == "public":
+            self._require_admin(request, "publicize_image")
+        image = self.sim.intake.create(document, self.clock.now())
+        return web.Response(
+            status=201,
+            body=image.as_json(show_locations=self.sim.show_locations),
+            content_type="application/json",
+        )
+
+    async def _stage(self, request: web.Request) -> web.StreamResponse:
+        """Unlike any other request this one takes time, and the clock goes on: its data comes as it comes."""
+        self._note("stage", request, None)
+        kind = self.faults.take("stage")
+        response = await self._misbehave(request, kind) or await self._respond(request, self._received)
+        return await self._mangle(request, response, kind)
+
+    async def _received(self, request: web.Request) -> web.Response:
+        if "glance-direct" not in self.settings.import_methods:
+            raise RefusalError(404, "'glance-direct' method is not available at this site.")
+        image, intake = request.match_info["image"], self.sim.intake
+        self.sim.advance_to(self.clock.now())
+        self.sim.show(image)
+        self._require_admin(request, "modify_image")
+        intake.begin_stage(image, self.clock.now())
+        try:
+            async for chunk in request.content.iter_any():
+                if image not in intake.receiving:
+                    # Killed meanwhile.
+                    abort(request)
+                    return web.Response()
+                intake.staged[image] += len(chunk)
+        except (web.RequestPayloadError, OSError):
+            intake.end_stage(image, self.clock.now(), complete=False)
+            raise
+        intake.end_stage(image, self.clock.now(), complete=True)
+        return web.Response(status=204)
+
+    async def _import_image(self, request: web.Request) -> web.Response:
         body = await request.json()
-        stores = None if body.get("all_stores") else body["stores"]
-        must_succeed = body.get("all_stores_must_succeed", True)
-        self._require_admin(request, "copy_image")
-        self.sim.copy_image(request.match_info["image"], stores, must_succeed=must_succeed, now=self.clock.now())
+        method = body["method"]["name"]
+        if method not in self.settings.import_methods:
+            raise RefusalError(400, f"Unknown import method name '{method}'.")
+        # What Glance asks of the policy: for a copy a rule of its own, else whether the image is the user's.
+        self.sim.show(request.match_info["image"])
+        self._require_admin(request, "copy_image" if method == "copy-image" else "modify_image")
+        self.sim.import_image(
+            request.match_info["image"],
+            None if body.get("all_stores") else body["stores"],
+            method=method,
+            uri=body["method"].get("uri"),
+            must_succeed=body.get("all_stores_must_succeed", True),
+            now=self.clock.now(),
+        )
         return web.Response(status=202)
+
+    async def _delete_image(self, request: web.Request) -> web.Response:
+        self.sim.show(request.match_info["image"])
+        self._require_admin(request, "delete_image")
+        self.sim.delete(request.match_info["image"], self.clock.now())
+        return web.Response(status=204)
 
     async def _delete_from_store(self, request: web.Request) -> web.Response:
         self.sim.delete_from_store(request.match_info["image"], request.match_info["store"], self.clock.now())
@@ -254,44 +313,8 @@ class GlanceApp:
         return web.Response(body=image.as_json(show_locations=True), content_type="application/json")
 
 
-def error_page(status: int, said: str, headers: dict[str, str] | None = None) -> web.Response:
-    """An error the way WebOb writes it: the sentence inside a web page."""
-    title = f"{status} {REASONS.get(status, 'Error')}"
-    page = (
-        f"<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n  "
-        f"{html.escape(said)}<br /><br />\n\n\n </body>\n</html>"
-    )
-    return web.Response(status=status, text=page, content_type="text/html", headers=headers)
-
-
-def _unauthorized() -> web.Response:
-    # keystonemiddleware's answer: plain text in a small JSON document.
-    document = {"error": {"message": "The request you have made requires authentication.", "code": 401}}
-    return web.json_response(document, status=401)
-
-
 def _since(value: str) -> datetime:
     operator, _, time = value.partition(":")
     if operator != "gte":
         raise RefusalError(400, "The fake knows updated_at=gte: and nothing else")
     return datetime.fromisoformat(time).astimezone(UTC)
-
-
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
-async def _truncated(request: web.Request, response: web.Response) -> web.StreamResponse:
-    body = response.body if isinstance(response.body, bytes) else b""
-    cut = web.StreamResponse(status=response.status, headers={"Content-Type": response.content_type})
-    cut.content_length = len(body) + 1
-    await cut.prepare(request)
-    await cut.write(body[: len(body) // 2])
-    _abort_gently(request)
-    return cut
-
-
-def _abort_gently(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.close()

@@ -16,6 +16,10 @@ OPERATIONS = (
     "copy_image",
     "delete_from_store",
     "add_location",
+    "create_image",
+    "stage",
+    "import_image",
+    "delete_image",
 )
 
 

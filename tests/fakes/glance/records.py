@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ class Timings:
 
     # Between the 202 and the two lists: only the lock tells that an import is under way.
     gap: float = 1.0
-    # Reading the image from the hub into the staging file.
+    # Reading the image from the hub, or from a URI, into the staging file.
     staging_rate: float = 2048.0 * MIB
     # Writing to a store that `rates` does not name.
     rate: float = 256.0 * MIB
@@ -56,11 +56,16 @@ class FakeStore:
             entry["read-only"] = "true"
         return entry
 
-    def detail(self) -> dict[str, Any]:
+    def detail(self, *, with_fsid: bool = True) -> dict[str, Any]:
         properties: dict[str, Any] = {}
         if self.type == "rbd":
-            properties = {"chunk_size": 8, "pool": self.pool, "thin_provisioning": False, "fsid": self.fsid}
-        return {**self.plain(), "type": self.type, "weight": 0, "properties": properties}
+            properties = {"chunk_size": 8, "pool": self.pool, "thin_provisioning": False}
+        entry = {**self.plain(), "type": self.type, "properties": properties}
+        if with_fsid:
+            entry["weight"] = 0
+            if self.type == "rbd":
+                properties["fsid"] = self.fsid
+        return entry
 
 
 @dataclass(kw_only=True)
@@ -73,6 +78,10 @@ class FakeImage:
     updated_at: datetime
     status: str = "active"
     visibility: str = "public"
+    protected: bool = False
+    container_format: str = "bare"
+    min_disk: int = 0
+    min_ram: int = 0
     owner: str = "project"
     hidden: bool = False
     disk_format: str = "raw"
@@ -96,6 +105,22 @@ class FakeImage:
         if at is not None:
             self.updated_at = at.replace(microsecond=0)
 
+    def copy(self) -> FakeImage:
+        return replace(
+            self,
+            stores=list(self.stores),
+            tags=list(self.tags),
+            properties=dict(self.properties),
+            locations=dict(self.locations),
+        )
+
+    def take(self, old: FakeImage) -> bool:
+        """Go back to what somebody loaded before; True when that moves the image in the listings."""
+        moved = (self.hidden, self.visibility) != (old.hidden, old.visibility)
+        for field_name in ("name", "tags", "properties", "hidden", "visibility", "stores", "locations"):
+            setattr(self, field_name, getattr(old, field_name))
+        return moved
+
     def as_json(self, *, show_locations: bool) -> bytes:
         if self._json is None:
             self._json = json.dumps(self._document(show_locations), ensure_ascii=False).encode()
@@ -112,15 +137,15 @@ class FakeImage:
         document |= {
             "name": self.name,
             "disk_format": self.disk_format,
-            "container_format": "bare",
+            "container_format": self.container_format,
             "visibility": self.visibility,
             "size": self.size,
             "virtual_size": self.size,
             "status": self.status,
             "checksum": "d41d8cd98f00b204e9800998ecf8427e",
-            "protected": False,
-            "min_ram": 0,
-            "min_disk": 0,
+            "protected": self.protected,
+            "min_ram": self.min_ram,
+            "min_disk": self.min_disk,
             "owner": self.owner,
             "os_hidden": self.hidden,
             "os_hash_algo": "sha512" if self.hash_value else None,
@@ -150,12 +175,19 @@ class FakeTask:
     must_succeed: bool
     created_at: datetime
     updated_at: datetime
+    method: str = "copy-image"
+    uri: str | None = None
     status: str = "pending"
     message: str = ""
 
+    @property
+    def brings(self) -> bool:
+        """True when the image gets its data by it."""
+        return self.method != "copy-image"
+
     def document(self) -> dict[str, Any]:
         request = {
-            "method": {"name": "copy-image"},
+            "method": {"name": self.method} | ({"uri": self.uri} if self.uri else {}),
             "stores": self.stores,
             "all_stores_must_succeed": self.must_succeed,
         }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Self
 
 from aiohttp import web
@@ -12,8 +13,10 @@ from edgesync.domain.image import ImageId
 from tests.fakes.glance.app import GlanceApp, Seen, Settings
 from tests.fakes.glance.auth import FixedAuth
 from tests.fakes.glance.clock import RealClock, SettableClock
+from tests.fakes.glance.data import Event, Listener, What
 from tests.fakes.glance.faults import Faults
-from tests.fakes.glance.records import FakeImage, FakeTask, Timings
+from tests.fakes.glance.importing import Page
+from tests.fakes.glance.records import MIB, FakeImage, FakeTask, Timings
 from tests.fakes.glance.simulation import Simulation
 
 
@@ -98,17 +101,35 @@ class FakeGlance:
                 raise AttributeError(name)
             setattr(entry, name, value)
         entry.touch(self.clock.now())
-        self.sim.forget_order()
+        self.sim.listing.forget()
 
     def delete_image(self, image: str) -> None:
         self.update()
-        self.sim.delete_image(image)
+        self.sim.delete_image(image, self.clock.now())
+
+    def deactivate(self, image: str) -> None:
+        self.change_image(image, status="deactivated")
+
+    def reactivate(self, image: str) -> None:
+        self.change_image(image, status="active")
+
+    def serve(self, uri: str, *, size: int = MIB, status: int = 200, hangs: bool = False) -> str:
+        """Let web-download find something at the URI; the URI."""
+        self.sim.pages[uri] = Page(size=size, status=status, hangs=hangs)
+        return uri
 
     # ---- time
 
     def update(self) -> None:
         """Let everything happen that is due by now."""
         self.sim.advance_to(self.clock.now())
+
+    def age_task(self, image: str, seconds: float) -> None:
+        """Make the image's tasks older: the lock of a dead one expires the sooner."""
+        self.update()
+        for task in self.sim.tasks_of(image):
+            task.created_at -= timedelta(seconds=seconds)
+            task.updated_at -= timedelta(seconds=seconds)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -140,12 +161,36 @@ class FakeGlance:
     def healthy(self, store: str) -> None:
         self.sim.trouble.failing.pop(store, None)
 
-    def orphan(self, store: str, image: str) -> None:
+    def orphan(self, store: str, image: str, what: What = What.ABANDONED, *, size: int = MIB) -> None:
         """RBD data lies at the store that Glance knows nothing of: copies there fail, "already exists"."""
         self.sim.trouble.orphans.add((store, image))
+        written = size if what is What.COMPLETE else size // 2
+        self.sim.trouble.on_data(
+            Event(store=store, image=image, what=what, size=size, written=written, at=self.clock.now())
+        )
 
     def remove_orphan(self, store: str, image: str) -> None:
         self.sim.trouble.orphans.discard((store, image))
+
+    def forget_location(self, image: str, store: str) -> None:
+        """Glance forgets a copy behind everybody's back; its data stays and is in the way."""
+        self.update()
+        self.sim.forget_location(image, store, self.clock.now())
+
+    def use(self, store: str, image: str) -> None:
+        """Somebody makes a clone of the copy: it can't be deleted, until `unuse`."""
+        self.sim.trouble.in_use.add((store, image))
+
+    def unuse(self, store: str, image: str) -> None:
+        self.sim.trouble.in_use.discard((store, image))
+
+    def on_data(self, listener: Listener, has_data: Callable[[str, str], bool] | None = None) -> None:
+        """Tell somebody, a fake of Ceph, what becomes of data at the stores; told at once what is there already.
+
+        With `has_data(store, image)` it is that one who knows what is in the way of a copy.
+        """
+        self.sim.trouble.on_data, self.sim.trouble.has_data = listener, has_data
+        self.sim.tell_all(self.clock.now())
 
     def crash_worker(self) -> None:
         """glance-api is killed and started again: every import under way is forgotten, locks and lists stay."""

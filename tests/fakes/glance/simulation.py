@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fakes.glance.importing import Phase, Run, Trouble
+from tests.fakes.glance.data import Event, What
+from tests.fakes.glance.importing import Page, Phase, Run, Trouble
+from tests.fakes.glance.intake import Intake
+from tests.fakes.glance.listing import Listing
 from tests.fakes.glance.records import FakeImage, FakeStore, FakeTask, Timings
-
-
-class RefusalError(Exception):
-    """Glance says no: the HTTP status and the sentence in its body."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"{status} {said}")
-        self.status = status
-        self.said = said
+from tests.fakes.glance.refusal import RefusalError
 
 
 class Simulation:
@@ -33,13 +28,13 @@ class Simulation:
         self.images: dict[str, FakeImage] = {}
         self.tasks: dict[str, FakeTask] = {}
         self.runs: list[Run] = []
+        # What answers at which URI; nothing is found at any other.
+        self.pages: dict[str, Page] = {}
         self.show_locations = False
-        # Entries that each page repeats from the one before, as happens when images come and go between two pages.
-        self.overlap = 0
         # Imports accepted, in order: (image, stores).
         self.accepted: list[tuple[str, tuple[str, ...]]] = []
-        self._order: dict[tuple[bool, bool], list[FakeImage]] = {}
-        self._positions: dict[tuple[bool, bool], dict[str, int]] = {}
+        self.listing = Listing(self.images)
+        self.intake = Intake(self.images, self.add_image)
 
     # ---- time
 
@@ -48,6 +43,9 @@ class Simulation:
         while due := [run for run in self.runs if run.due is not None and run.due <= now]:
             run = min(due, key=lambda one: one.due or now)
             run.step(run.due or now)
+            if run.relisted:
+                run.relisted = False
+                self.listing.forget()
             if run.ended:
                 self.runs.remove(run)
 
@@ -77,8 +75,9 @@ class Simulation:
         """glance-api dies: locks and lists stay as they were, half a copy stays at the store."""
         self.advance_to(now)
         for run in self.runs:
-            run.leave_orphan()
+            run.crash(now)
         self.runs.clear()
+        self.intake.crash()
 
     def _writing(self, store: str) -> list[Run]:
         return [run for run in self.runs if run.phase is Phase.WRITING and run.store == store]
@@ -97,53 +96,29 @@ class Simulation:
         image.updated_at = image.updated_at.replace(microsecond=0)
         image.locations = {store: self._url(image.id, store) for store in image.stores}
         self.images[image.id] = image
-        self._order.clear()
+        self.listing.forget()
+        for store in image.stores:
+            self._say(image, store, What.COMPLETE, image.size or 0, now)
         return image
 
-    def delete_image(self, image: str) -> None:
+    def delete_image(self, image: str, now: datetime) -> None:
         gone = self._find(image)
         gone.status = "deleted"
+        for store in gone.stores:
+            self._removed(gone, store, now)
         del self.images[image]
-        self._order.clear()
+        self.intake.deleted.add(image)
+        self.listing.forget()
 
-    def forget_order(self) -> None:
-        """Call after a change of what the listings are made by: hidden, visibility, owner."""
-        self._order.clear()
+    def written(self, store: str, image: str, now: datetime) -> int | None:
+        """Bytes that a running import has written of its copy there; None when there is no such import."""
+        self.advance_to(now)
+        found = [run for run in self._writing(store) if run.image.id == image and run.opened]
+        return found[0].written(now) if found else None
 
     @property
     def default_store(self) -> str:
         return next((store.id for store in self.stores.values() if store.default), "")
-
-    def page(
-        self, *, hidden: bool, everybody: bool, marker: str | None, limit: int, updated_since: datetime | None
-    ) -> tuple[list[FakeImage], str | None]:
-        """Return one page, newest image first, and the marker of the next one, if any."""
-        listing, positions = self._listing(hidden, everybody)
-        start = 0
-        if marker is not None:
-            if marker not in positions:
-                # Also when it was there a moment ago: a deleted image can't be a marker.
-                raise RefusalError(400, f"No image found with ID {marker}")
-            start = max(0, positions[marker] + 1 - self.overlap)
-        candidates: Iterable[FakeImage] = listing[start:] if updated_since else listing[start : start + limit]
-        if updated_since:
-            candidates = [image for image in candidates if image.updated_at >= updated_since][:limit]
-        page = list(candidates)
-        return page, page[-1].id if len(page) == limit and page else None
-
-    def _listing(self, hidden: bool, everybody: bool) -> tuple[list[FakeImage], dict[str, int]]:
-        key = (hidden, everybody)
-        if key not in self._order:
-            listing = [
-                image
-                for image in self.images.values()
-                # Without visibility=all, Glance leaves out community images of other projects.
-                if image.hidden is hidden and (everybody or image.visibility != "community" or image.owner == "project")
-            ]
-            listing.sort(key=lambda image: (image.created_at, image.id), reverse=True)
-            self._order[key] = listing
-            self._positions[key] = {image.id: index for index, image in enumerate(listing)}
-        return self._order[key], self._positions[key]
 
     def show(self, image: str) -> FakeImage:
         return self._find(image)
@@ -166,14 +141,28 @@ class Simulation:
     def copy_image(
         self, image_id: str, stores: Sequence[str] | None, *, must_succeed: bool, now: datetime
     ) -> FakeTask | None:
-        """Accept an import; None for stores means all. The checks come in Glance's order."""
+        """Accept a copy; None for stores means all."""
+        return self.import_image(image_id, stores, method="copy-image", must_succeed=must_succeed, now=now)
+
+    def import_image(
+        self,
+        image_id: str,
+        stores: Sequence[str] | None,
+        *,
+        method: str,
+        must_succeed: bool,
+        now: datetime,
+        uri: str | None = None,
+    ) -> FakeTask | None:
+        """Accept an import. The checks come in Glance's order."""
         image = self._find(image_id)
-        if image.status != "active":
-            raise RefusalError(409, "Only images with status active can be targeted for copying")
+        self._check_status(image, method)
         stale = self._check_lock(image, now)
         wanted = self._wanted(image, stores)
         if not wanted:
             return None
+        if method == "web-download" and not (uri or "").startswith(("http://", "https://")):
+            raise RefusalError(400, f"URI for web-download does not pass filtering: {uri}")
         task = FakeTask(
             id=str(uuid.uuid4()),
             image=image.id,
@@ -181,18 +170,43 @@ class Simulation:
             must_succeed=must_succeed,
             created_at=now,
             updated_at=now,
+            method=method,
+            uri=uri,
         )
         image.lock = task.id
         if stale is not None:
             self._clean_up_after(image, stale, now)
         image.touch()
         self.tasks[task.id] = task
-        due = now + timedelta(seconds=self.timings.gap)
-        self.runs.append(
-            Run(task=task, image=image, timings=self.timings, trouble=self.trouble, locate=self._url, due=due)
-        )
+        self.runs.append(self._run(task, image, now))
         self.accepted.append((image.id, tuple(wanted)))
         return task
+
+    def _check_status(self, image: FakeImage, method: str) -> None:
+        if method == "copy-image":
+            if image.status != "active":
+                raise RefusalError(409, "Only images with status active can be targeted for copying")
+        elif image.status == "active":
+            raise RefusalError(409, "Image with status active cannot be target for import")
+        elif method == "web-download" and image.status != "queued":
+            raise RefusalError(409, f"Image needs to be in 'queued' state to use '{method}' method")
+        elif method == "glance-direct" and image.status != "uploading":
+            raise RefusalError(409, "Image needs to be staged before 'glance-direct' method can be used")
+
+    def _run(self, task: FakeTask, image: FakeImage, now: datetime) -> Run:
+        if task.method == "glance-direct" and image.size is None:
+            # A glance-api was killed while it received the data: what it got passes for the whole.
+            image.size = self.intake.staged[image.id]
+        return Run(
+            task=task,
+            image=image,
+            timings=self.timings,
+            trouble=self.trouble,
+            locate=self._url,
+            staged=self.intake.staged,
+            due=now + timedelta(seconds=self.timings.gap),
+            page=self.pages.get(task.uri or "", Page(status=404)) if task.method == "web-download" else None,
+        )
 
     def _wanted(self, image: FakeImage, stores: Sequence[str] | None) -> list[str]:
         if stores is None:
@@ -240,8 +254,53 @@ class Simulation:
             )
         if store not in image.stores:
             raise RefusalError(404, f"Image {image_id} is not stored in store {store}.")
+        self._check_unused(image, store, "The data for Image")
         image.stores.remove(store)
+        image.locations.pop(store, None)
+        self._removed(image, store, now)
         image.touch(now)
+
+    def delete(self, image_id: str, now: datetime) -> None:
+        """Delete an image with its copies, store after store: one that is in use stops it in the middle."""
+        image = self._find(image_id)
+        if image.protected:
+            raise RefusalError(403, f"Image {image_id} is protected and cannot be deleted.")
+        for store in list(image.stores):
+            self._check_unused(image, store, "Image")
+            image.stores.remove(store)
+            self._removed(image, store, now)
+            image.touch(now)
+        self.delete_image(image_id, now)
+
+    def forget_location(self, image_id: str, store: str, now: datetime) -> None:
+        """A copy vanishes from Glance's database, and its data stays."""
+        image = self._find(image_id)
+        image.stores.remove(store)
+        image.locations.pop(store, None)
+        self.trouble.orphans.add((store, image_id))
+        image.touch(now)
+
+    def _check_unused(self, image: FakeImage, store: str, what: str) -> None:
+        if (store, image.id) in self.trouble.in_use:
+            raise RefusalError(
+                409,
+                f"{what} {image.id} could not be deleted because it is in use: The image cannot be deleted because "
+                "it is in use through the backend store outside of Glance.",
+            )
+
+    def tell_all(self, now: datetime) -> None:
+        """Tell the listener of every copy there is."""
+        for image in self.images.values():
+            for store in image.stores:
+                self._say(image, store, What.COMPLETE, image.size or 0, now)
+
+    def _removed(self, image: FakeImage, store: str, now: datetime) -> None:
+        self._say(image, store, What.REMOVED, 0, now)
+
+    def _say(self, image: FakeImage, store: str, what: What, written: int, now: datetime) -> None:
+        self.trouble.on_data(
+            Event(store=store, image=image.id, what=what, size=image.size or 0, written=written, at=now)
+        )
 
     def add_location(self, image_id: str, url: str, store: str, now: datetime) -> FakeImage:
         """Register a location. Glance does not look at the import lock here."""

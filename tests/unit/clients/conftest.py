@@ -14,13 +14,25 @@ from tests.fakes.glance import FakeGlance, VirtualClock
 class Watched:
     """A client, what it told its observer, and how long it waited."""
 
-    def __init__(self, fake: FakeGlance, *tokens: str, deadline: float = 5.0, page_size: int = 1000) -> None:
+    def __init__(
+        self,
+        fake: FakeGlance,
+        *tokens: str,
+        deadline: float = 5.0,
+        stage_deadline: float = 5.0,
+        page_size: int = 1000,
+    ) -> None:
         self.auth = fake.auth(*tokens)
         self.seen: list[tuple[str, str]] = []
         self.waited: list[float] = []
         self.clock = fake.clock
         self.glance = GlanceClient(
-            self.auth, deadline=deadline, page_size=page_size, on_request=self._note, sleep=self._sleep
+            self.auth,
+            deadline=deadline,
+            stage_deadline=stage_deadline,
+            page_size=page_size,
+            on_request=self._note,
+            sleep=self._sleep,
         )
 
     def _note(self, operation: str, status: str, seconds: float) -> None:

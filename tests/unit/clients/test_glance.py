@@ -7,12 +7,19 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from edgesync.domain.level import Level
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
 from edgesync.errors import PermanentError, TransientError
 from tests.fakes.glance import FakeGlance, Fault, Hang, NotJson, status
 from tests.fakes.glance.faults import Kind
 from tests.unit.clients.conftest import Watched
+
+
+def level_of(watched: Watched) -> Level:
+    level = watched.glance.level
+    assert level is not None
+    return level
 
 
 def as_port(watched: Watched) -> Glance:
@@ -55,6 +62,36 @@ async def test_something_else_than_glance_is_noticed(fake: FakeGlance, watched: 
     with pytest.raises(TransientError) as failed:
         await watched.glance.check()
     assert "catalog" in failed.value.remedy
+
+
+async def test_what_a_glance_misses_is_said(fake: FakeGlance, watched: Watched) -> None:
+    assert watched.glance.level is None
+    await watched.glance.check()
+    await watched.glance.stores()
+    assert level_of(watched) == Level(version="v2.18", methods=frozenset(fake.settings.import_methods))
+    assert level_of(watched).misses == ()
+
+
+async def test_clusters_without_ids_are_missed_once_they_are_seen(fake: FakeGlance, watched: Watched) -> None:
+    fake.settings.tells_fsid = False
+    await watched.glance.check()
+    assert level_of(watched).misses == ()
+    await watched.glance.stores()
+    (missed,) = level_of(watched).misses
+    assert "clusters' ids" in missed
+
+
+async def test_an_old_and_poor_glance_misses_much(fake: FakeGlance, watched: Watched) -> None:
+    fake.settings.versions = ("v2.8",)
+    fake.settings.import_methods = ("copy-image",)
+    await watched.glance.check()
+    level = level_of(watched)
+    assert (level.tells_tasks, level.tells_details) == (False, False)
+    words = ("tasks", "types and pools", "web-download", "glance-direct")
+    assert [word in sentence for word, sentence in zip(words, level.misses, strict=True)] == [True] * 4
+    # It works all the same.
+    assert {store.type for store in await watched.glance.stores()} == {""}
+    assert await watched.glance.tasks(fake.add_image()) == ()
 
 
 async def test_details_are_asked_for_once(fake: FakeGlance, watched: Watched) -> None:

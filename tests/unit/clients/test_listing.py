@@ -48,7 +48,7 @@ async def test_an_exact_last_page_ends_the_list(fake: FakeGlance) -> None:
 async def test_overlapping_pages_bring_everything(fake: FakeGlance) -> None:
     watched = Watched(fake, page_size=4)
     fill(fake, 10)
-    fake.sim.overlap = 2
+    fake.sim.listing.overlap = 2
     assert set(await names_of(watched)) == {f"image-{index}" for index in range(10)}
     await watched.glance.close()
 
@@ -56,7 +56,7 @@ async def test_overlapping_pages_bring_everything(fake: FakeGlance) -> None:
 async def test_pages_in_a_circle_end(fake: FakeGlance) -> None:
     watched = Watched(fake, page_size=2)
     fill(fake, 10)
-    fake.sim.overlap = 5
+    fake.sim.listing.overlap = 5
     with pytest.raises(TransientError, match="circle"):
         await pages_of(watched)
     await watched.glance.close()

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.lab import ports
 from deploy.lab.errors import LabError
-from deploy.lab.layout import MAX_EDGES, Lab, replace, write
+from deploy.lab.layout import MAX_EDGES, Lab, Release, replace, write
 
 
 @pytest.fixture
@@ -20,6 +20,12 @@ def lab(tmp_path: Path) -> Lab:
 def test_record_round_trip(lab: Lab) -> None:
     lab.save()
     assert Lab.load("try", lab.home) == lab
+
+
+def test_a_lab_remembers_its_glance(lab: Lab) -> None:
+    old = dataclasses.replace(lab, glance=Release.DISTRO)
+    old.save()
+    assert Lab.load("try", lab.home).glance is Release.DISTRO
 
 
 def test_changed_lifetime_is_recorded(lab: Lab) -> None:

@@ -26,7 +26,7 @@ def test_labs_made_at_the_same_moment_get_different_ports(tmp_path: Path) -> Non
     assert {Lab.load(lab.name, tmp_path) for lab in labs} == set(labs)
 
 
-@pytest.mark.parametrize("name", ["", "images", "openstack-venv", "../up", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["", "images", "openstack-venv", "glance-distro", "../up", "a/b", ".hidden"])
 def test_bad_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(LabError), registry.locked(name, tmp_path):
         pass

@@ -1,13 +1,14 @@
 """The configuration files say what the lab is."""
 
 import configparser
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deploy.lab import render
-from deploy.lab.layout import Lab
+from deploy.lab.layout import Lab, Release
 
 
 @pytest.fixture
@@ -85,3 +86,18 @@ def test_server_has_one_worker(lab: Lab) -> None:
     assert settings["wsgi_app"] == "some:app"
     assert settings["bind"] == "127.0.0.1:20001"
     assert (settings["workers"], settings["threads"]) == (1, 4)
+
+
+def test_the_old_glance_is_a_server_of_its_own(lab: Lab) -> None:
+    conf = parsed(render.glance_conf(dataclasses.replace(lab, glance=Release.DISTRO)))
+    assert (conf["DEFAULT"]["bind_port"], conf["DEFAULT"]["http_keepalive"]) == ("20001", "false")
+    assert "glance-distro" in conf["paste_deploy"]["config_file"]
+    assert "bind_port" not in parsed(render.glance_conf(lab))["DEFAULT"]
+
+
+def test_how_edgesync_reaches_a_sites_cluster(lab: Lab) -> None:
+    assert render.ceph_settings(lab.site("dcn0")) == {
+        "conf": "/somewhere/try/dcn0/ceph.conf",
+        "user": "edgesync",
+        "keyring": "/somewhere/try/dcn0/client.edgesync.keyring",
+    }

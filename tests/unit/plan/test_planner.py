@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from edgesync.domain.action import Follow, Plan, SettleJob, Start
+from edgesync.domain.action import Follow, Plan, SettleJob
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.job import Origin
 from edgesync.plan.planner import make_plan
 from edgesync.plan.situation import Rules
-from tests.builders import NOW, attempt, failure, image, job, policy, situation, store_ids, topology
+from tests.builders import (
+    NOW,
+    attempt,
+    failure,
+    image,
+    job,
+    only_start,
+    policy,
+    reasons,
+    situation,
+    store_ids,
+    topology,
+)
 
 # Whole demands as one import, as older configurations may ask for.
 TOGETHER = Rules(split=False)
-
-
-def only_start(plan: Plan) -> Start:
-    (start,) = plan.starts
-    return start
-
-
-def reasons(plan: Plan) -> dict[WaitReason, frozenset[str]]:
-    return {waiting.reason: frozenset(waiting.stores) for waiting in plan.waiting}
 
 
 def test_a_policy_brings_an_image_to_every_store_that_lacks_it() -> None:

@@ -1,0 +1,64 @@
+"""What the daemon remembers of its own doings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from edgesync.daemon.recollection import HOUR, REST, Recollection
+from edgesync.domain.action import Start
+from edgesync.domain.image import ImageId
+from edgesync.domain.job import Origin, Work
+from edgesync.domain.store import StoreId
+from edgesync.domain.world import Ledger
+from tests.builders import NOW, failure, image
+
+DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
+
+
+def start(store: StoreId, work: Work = Work.COPY) -> Start:
+    return Start(
+        image=ImageId("id-img"),
+        stores=(store,),
+        allow_failure=True,
+        job=None,
+        origin=Origin.POLICY,
+        requested_by="golden",
+        priority=0,
+        why="policy golden wants it",
+        work=work,
+    )
+
+
+def test_of_two_copies_started_in_the_same_turn_the_first_counts_as_earlier() -> None:
+    memory = Recollection()
+    memory.started(start(DCN1), Ledger(), NOW)
+    memory.started(start(DCN0), Ledger(), NOW)
+    assert memory.served[DCN1] < memory.served[DCN0]
+
+
+def test_only_copies_that_failed_before_count_as_retries_and_only_for_an_hour() -> None:
+    failed = failure(image(), "dcn0")
+    memory = Recollection()
+    memory.started(start(DCN0), Ledger(failures={(failed.image, failed.store): failed}), NOW)
+    memory.started(start(DCN1), Ledger(failures={(failed.image, failed.store): failed}), NOW)
+    assert memory.retries(NOW) == {DCN0: 1}
+    assert memory.retries(NOW + HOUR + timedelta(seconds=1)) == {}
+
+
+def test_what_was_mended_rests_for_a_while_and_what_was_copied_does_not() -> None:
+    memory = Recollection()
+    memory.started(start(DCN0, Work.TRASH), Ledger(), NOW)
+    memory.started(start(DCN1), Ledger(), NOW)
+    assert memory.resting(NOW) == {("id-img", "dcn0")}
+    assert memory.resting(NOW + REST) == frozenset()
+    assert memory.served.keys() == {DCN1}
+
+
+def test_the_rate_of_a_store_follows_its_copies_slowly() -> None:
+    memory = Recollection()
+    memory.copied(DCN0, 100, 1.0)
+    assert memory.rates[DCN0] == 100
+    memory.copied(DCN0, 1000, 1.0)
+    assert 100 < memory.rates[DCN0] < 1000
+    memory.copied(DCN1, 0, 1.0)
+    assert DCN1 not in memory.rates
