@@ -30,7 +30,6 @@ def set_up_logs(*, level: str, form: str) -> None:
         processors=[*common, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     # Libraries that log by themselves: only what needs attention, in the same form.
     handler = logging.StreamHandler(sys.stderr)

@@ -19,11 +19,11 @@ from deploy.lab.faults import How
 from deploy.lab.images import random_image
 from deploy.lab.layout import Lab
 from deploy.lab.upload import upload
-from tests.lab.daemon import DaemonProcess, daemon_of, show
+from tests.lab.daemon import DaemonProcess, daemon_of
 
 MIB = 2**20
 GOLDEN = "doctored"
-POLICY = f"[{{name: golden, match: {{tags: [{GOLDEN}]}}, stores: all}}]"
+POLICIES = [{"name": "golden", "match": {"tags": [GOLDEN]}, "stores": "all"}]
 # Seconds: the dead site costs its deadline once, and the audits look twice.
 BOUND = 60
 
@@ -37,6 +37,12 @@ def cleared(breakable: Lab) -> Iterator[Lab]:
         faults.repair(breakable, site)
     glance.ensure(breakable)
     _clear(breakable)
+
+
+def show(lab: Lab, image: str) -> dict[str, Any]:
+    with api.login(lab) as session:
+        shown: dict[str, Any] = session.get(f"{lab.glance_url}/v2/images/{image}").json()
+    return shown
 
 
 def _clear(lab: Lab) -> None:
@@ -56,8 +62,13 @@ def _configured(lab: Lab, folder: Path, **instead: Ceph) -> Iterator[DaemonProce
     """With every site's `ceph:`; `dcn1=...` is instead of dcn1's own."""
     folder.mkdir(exist_ok=True)
     stores = {site.name: {"ceph": instead.get(site.name) or render.ceph_settings(site)} for site in lab.sites}
-    staging = f"glance: {{staging: {lab.folder}/glance/staging}}\nprobes: {{deadline: 3s}}\n"
-    with daemon_of(lab, folder, POLICY, staging + yaml.safe_dump({"stores": stores})) as daemon:
+    with daemon_of(lab, folder) as daemon:
+        daemon.configure(
+            stores=stores,
+            policies=POLICIES,
+            glance={"staging": f"{lab.folder}/glance/staging"},
+            probes={"deadline": "3s"},
+        )
         yield daemon
 
 

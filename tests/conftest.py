@@ -1,0 +1,15 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs inside a test sets logging up for good; the next test must not notice."""
+    yield
+    structlog.reset_defaults()
