@@ -36,6 +36,8 @@ class LabDriver:
         self._stack = stack
         self._made: list[ImageId] = []
         self._held: list[StoreId] = []
+        # Whether anything was broken, so that the lab has to be looked after.
+        self.disturbed = False
         self._pages: str | None = None
 
     def now(self) -> datetime:
@@ -80,6 +82,7 @@ class LabDriver:
         await self._ask("DELETE", f"/v2/images/{image}")
 
     async def hold(self, store: StoreId) -> None:
+        self.disturbed = True
         self._held.append(store)
         await asyncio.to_thread(faults.break_site, self._lab, store, faults.How.PAUSE_OSD)
 
@@ -120,6 +123,8 @@ class LabDriver:
         await asyncio.to_thread(tasks.age, self._lab, image, minutes)
 
     async def crash(self) -> None:
+        self.disturbed = True
+
         def kill_and_start() -> None:
             glance_server.kill(self._lab)
             glance_server.ensure(self._lab)
@@ -134,6 +139,13 @@ class LabDriver:
 
     def client_with_bad_token(self) -> Glance:
         return self._client(FixedAuth(self._lab.glance_url, "wrong"))
+
+    def repair(self) -> None:
+        """Leave the lab whole for the next test."""
+        if self.disturbed:
+            for site in self._lab.sites:
+                faults.repair(self._lab, site)
+            glance_server.ensure(self._lab)
 
     async def clean_up(self) -> None:
         for store in list(self._held):

@@ -7,8 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from deploy.lab import faults, lifecycle
-from deploy.lab import glance as glance_server
+from deploy.lab import lifecycle
 from deploy.lab.layout import Lab, Release
 from edgesync.domain.ports import Glance
 from tests.contract.glance.suite import GlanceContract
@@ -34,9 +33,7 @@ async def driver(old_lab: Lab) -> AsyncIterator[LabDriver]:
         driver = LabDriver(old_lab, stack)
         stack.push_async_callback(driver.clean_up)
         yield driver
-    for site in old_lab.sites:
-        faults.repair(old_lab, site)
-    glance_server.ensure(old_lab)
+    driver.repair()
 
 
 @pytest.fixture

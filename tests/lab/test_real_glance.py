@@ -14,11 +14,12 @@ from tests.lab.glance_driver import LabDriver
 
 
 @pytest.fixture
-async def driver(breakable: Lab) -> AsyncIterator[LabDriver]:
+async def driver(lab: Lab) -> AsyncIterator[LabDriver]:
     async with AsyncExitStack() as stack:
-        driver = LabDriver(breakable, stack)
+        driver = LabDriver(lab, stack)
         stack.push_async_callback(driver.clean_up)
         yield driver
+    driver.repair()
 
 
 @pytest.fixture

@@ -133,3 +133,13 @@ async def importing(glance: Glance, driver: Driver, image: ImageId, store: Store
 
 async def newest_task(glance: Glance, image: ImageId) -> ImportTask:
     return (await glance.tasks(image))[0]
+
+
+async def ended(glance: Glance, driver: Driver, image: ImageId) -> ImportTask:
+    """The newest task when it has ended: that of a failed import still says `processing` when its lock is gone."""
+    for _ in range(120):
+        task = await newest_task(glance, image)
+        if task.status.ended:
+            return task
+        await driver.wait(0.25)
+    raise AssertionError(f"the task of image {image} does not end: {task}")

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from edgesync.domain.image import Image, ImageId, ImportTask, TaskStatus
+from edgesync.domain.image import Image, ImageId, TaskStatus
 from edgesync.domain.job import ImportSource
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, RequestError, UnreachableError
-from tests.contract.glance.driver import SIZE, Driver, importing, lists, newest_task, settled
+from tests.contract.glance.driver import SIZE, Driver, ended, importing, lists, newest_task, settled
 
 MIB = 1024 * 1024
 
@@ -50,16 +50,6 @@ async def active(glance: Glance, driver: Driver, image: ImageId) -> Image:
             return seen
         await driver.wait(0.25)
     raise AssertionError(f"image {image} does not become active: {seen}")
-
-
-async def ended(glance: Glance, driver: Driver, image: ImageId) -> ImportTask:
-    """The newest task when it has ended."""
-    for _ in range(120):
-        task = await newest_task(glance, image)
-        if task.status.ended:
-            return task
-        await driver.wait(0.25)
-    raise AssertionError(f"the task of image {image} does not end: {task}")
 
 
 class Creating:
@@ -169,7 +159,7 @@ class Fetching:
         await glance.import_image(image, what, stores, allow_failure=allow_failure)
         seen = await settled(glance, driver, image)
         assert (seen.status, lists(seen)) == ("queued", (set(), set(), set(stores)))
-        task = await newest_task(glance, image)
+        task = await ended(glance, driver, image)
         # Why, only glance-api's log says.
         assert (task.status, task.message) == (TaskStatus.FAILURE, "Task failed due to Internal Error")
         # It can be tried again.
@@ -234,7 +224,7 @@ class Fetching:
         # Also the stores that did not fail; those whose turn had not come are not left in the list, as with a copy.
         assert lists(seen) == (set(), set(), {driver.hub, bad})
         assert not await driver.has_data(image, driver.hub)
-        assert (await newest_task(glance, image)).status is TaskStatus.FAILURE
+        assert (await ended(glance, driver, image)).status is TaskStatus.FAILURE
 
     async def test_a_crash_in_mid_import_is_the_end_of_the_image(self, glance: Glance, driver: Driver) -> None:
         what = source(await driver.serve(hangs=True))
@@ -293,7 +283,7 @@ class Staging:
         await glance.import_image(image, source(), [driver.edges[0]], allow_failure=True)
         seen = await settled(glance, driver, image)
         assert (seen.status, seen.size, lists(seen)) == ("queued", None, (set(), set(), {driver.edges[0]}))
-        assert (await newest_task(glance, image)).status is TaskStatus.FAILURE
+        assert (await ended(glance, driver, image)).status is TaskStatus.FAILURE
         await glance.stage(image, data())
 
     async def test_all_or_nothing_that_fails_is_the_end_of_the_image(self, glance: Glance, driver: Driver) -> None:

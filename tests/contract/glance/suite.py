@@ -15,7 +15,7 @@ from edgesync.domain.image import ImageId, TaskStatus
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, RequestError
-from tests.contract.glance.driver import SIZE, Driver, everything, importing, lists, newest_task, settled
+from tests.contract.glance.driver import SIZE, Driver, ended, everything, importing, lists, newest_task, settled
 from tests.contract.glance.importing import Importing
 
 NOBODY = ImageId("00000000-0000-4000-8000-000000000000")
@@ -209,7 +209,7 @@ class Copying:
         await glance.copy_image(image, [good, bad], allow_failure=False)
         seen = await settled(glance, driver, image)
         assert lists(seen) == ({driver.hub}, set(), {bad})
-        assert (await newest_task(glance, image)).status is TaskStatus.FAILURE
+        assert (await ended(glance, driver, image)).status is TaskStatus.FAILURE
         # What was taken back is gone from the store too: it can be copied again.
         await glance.copy_image(image, [good], allow_failure=False)
         assert (await settled(glance, driver, image)).stores == {driver.hub, good}
@@ -305,7 +305,7 @@ class Copying:
         await driver.release(edge)
         seen = await settled(glance, driver, image)
         assert (seen.status, lists(seen)) == ("deactivated", ({driver.hub}, set(), {edge}))
-        assert (await newest_task(glance, image)).status is TaskStatus.FAILURE
+        assert (await ended(glance, driver, image)).status is TaskStatus.FAILURE
         # What was written stays at the site, known to nobody.
         assert await driver.has_data(image, edge)
         with pytest.raises(ConflictError, match="not active"):
