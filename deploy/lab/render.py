@@ -255,7 +255,10 @@ def edgesync(lab: Lab) -> str:
             "cloud": "edgesync",
             "clouds_file": str(lab.clouds_file),
             "hub": HUB,
-            "stores": {site.name: {"max_concurrent": 2} for site in lab.sites if site.name != HUB},
+            "stores": {
+                site.name: {"ceph": ceph_settings(site), **({} if site.name == HUB else {"max_concurrent": 2})}
+                for site in lab.sites
+            },
             "policies": [
                 {"name": "golden", "match": {"visibility": "public", "tags": ["golden"]}, "stores": "all"},
             ],

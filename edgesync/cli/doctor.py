@@ -41,7 +41,7 @@ def doctor(context: Context, verbose: bool, form: str) -> int:
     api = context.api or f"http://{settings.api.listen}"
     diagnoses = asyncio.run(examine(settings, api=api))
     emit(
-        [asdict(diagnosis) for diagnosis in diagnoses],
+        [{**asdict(entry), "grade": str(entry.grade), "details": list(entry.details)} for entry in diagnoses],
         _screen(diagnoses, verbose=verbose),
         [(entry.grade, entry.check, entry.subject or "-", entry.found) for entry in diagnoses],
         form,
@@ -62,7 +62,7 @@ def _screen(diagnoses: Sequence[Diagnosis], *, verbose: bool) -> RenderableType:
         for diagnosis in shown:
             table.add_row(
                 Text(diagnosis.grade, style=_STYLES[diagnosis.grade]),
-                _title(diagnosis),
+                Text(diagnosis.title),
                 _sentences(diagnosis, verbose=verbose),
             )
         parts.append(table)
@@ -71,10 +71,6 @@ def _screen(diagnoses: Sequence[Diagnosis], *, verbose: bool) -> RenderableType:
         parts.append(Text(f"ok: {len(well)} checks ({checks}); -v shows them", style=_STYLES[Grade.OK]))
     parts.append(Text(_summary(diagnoses)))
     return Group(*parts)
-
-
-def _title(diagnosis: Diagnosis) -> Text:
-    return Text(diagnosis.title)
 
 
 def _sentences(diagnosis: Diagnosis, *, verbose: bool) -> Text:

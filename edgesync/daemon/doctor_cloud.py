@@ -14,7 +14,6 @@ from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
 from edgesync.daemon.doctor_tries import tried
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.level import Level
 from edgesync.domain.ports import Clock
 from edgesync.domain.store import Store, Topology
 from edgesync.errors import EdgesyncError, TransientError, UnreachableError
@@ -75,24 +74,16 @@ async def look_at_cloud(desk: Desk, settings: Settings, clock: Clock) -> Cloud:
         cloud.diagnoses += [failed("log-in", identity), unknown("glance", "Without a log-in it was not looked at.")]
         return cloud
     cloud.diagnoses.append(judge_login(identity))
-    level, keystone = await asyncio.gather(tried(_level(desk.glance)), tried(desk.checkup.keystone_ahead()))
+    version, keystone = await asyncio.gather(tried(desk.glance.check()), tried(desk.checkup.keystone_ahead()))
     cloud.diagnoses.append(judge_clock("Keystone", keystone, subject="keystone"))
-    if isinstance(level, EdgesyncError):
-        cloud.diagnoses.append(failed("glance", level))
-    else:
-        cloud.diagnoses += judge_level(level)
-    if not isinstance(level, TransientError):
+    if isinstance(version, EdgesyncError):
+        cloud.diagnoses.append(failed("glance", version))
+    if not isinstance(version, TransientError):
         await _look_at_glance(cloud, desk, settings)
+    # Only now: once the stores are known, it is known whether their clusters are told.
+    if desk.glance.level is not None:
+        cloud.diagnoses += judge_level(desk.glance.level)
     return cloud
-
-
-async def _level(glance: GlanceClient) -> Level:
-    await glance.check()
-    # Once the stores are known, it is known whether their clusters are told.
-    await tried(glance.stores())
-    if glance.level is None:
-        raise RuntimeError("Glance was checked without an error, and has no level")
-    return glance.level
 
 
 async def _look_at_glance(cloud: Cloud, desk: Desk, settings: Settings) -> None:

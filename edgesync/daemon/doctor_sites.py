@@ -25,7 +25,7 @@ from edgesync.plan.breaker import BreakerRules
 from edgesync.plan.diagnosis_audit import Audited
 from edgesync.plan.diagnosis_sites import Pulse, SiteFacts
 
-# Seconds that all audits together may take. One of 1,000 images over a line of 50 ms takes about that.
+# Seconds that all audits together may take: by reckoning, 800 images over a line of 50 ms (not tried).
 AUDIT_LIMIT = 120.0
 
 

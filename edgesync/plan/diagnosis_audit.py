@@ -84,7 +84,10 @@ def _alike(findings: Iterable[Finding], mending: Mending) -> Iterator[list[Findi
 def _told(findings: list[Finding], images: Mapping[ImageId, Image], mending: Mending) -> Diagnosis:
     first = findings[0]
     names = [_called(finding.image, images) for finding in findings]
-    found = f"{counted(len(findings), *_WORDS[first.defect])}: {some(names)}; {first.detail}"
+    if len(findings) == 1:
+        found = f"{names[0]}: {first.detail}"
+    else:
+        found = f"{counted(len(findings), *_WORDS[first.defect])}: {some(names)}"
     return Diagnosis(
         # What passes by itself may be an import under way.
         grade=Grade.WARNING if first.passing else Grade.PROBLEM,

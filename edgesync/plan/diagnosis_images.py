@@ -86,43 +86,39 @@ def judge_locks(
         yield failed("locks", unseen)
     elif most > len(locks):
         yield unknown("locks", f"{most - len(locks)} more images are locked than were looked at.", "Run it again.")
-    live = 0
-    for lock in locks:
-        if lock.forgotten:
-            yield _free(lock, "Glance has forgotten the import that holds it")
-        elif lock.task is None:
-            yield unknown(
-                "lock",
-                f"An import holds {_called(lock.image)}; since when, Glance does not tell.",
-                "If nothing happens for two hours, its glance-api is dead and the next import takes the lock.",
-                subject=lock.image.id,
-            )
-        elif lock.task.expires_at <= now:
-            yield _free(lock, f"its import was last heard of at {_clock(lock.task.updated_at)}")
-        elif (now - lock.task.updated_at).total_seconds() > patience:
-            yield problem(
-                "lock",
-                f"{_called(lock.image)} is locked by an import of which nothing was heard since "
-                f"{_clock(lock.task.updated_at)} ({lock.task.status}): its glance-api was probably killed. Until "
-                f"{_clock(lock.task.expires_at)} nobody can copy the image.",
-                "Nothing to do: edgesync takes the lock then, puts away what was left half-written, and copies again.",
-                subject=lock.image.id,
-            )
-        else:
-            live += 1
-    if live == len(locks) == most:
-        yield ok(
-            "locks", f"{counted(live, 'import')} under way, none of them stale." if live else "No image is locked."
+    untold = [lock for lock in locks if lock.task is None and not lock.forgotten]
+    free = [lock for lock in locks if lock.forgotten or (lock.task is not None and lock.task.expires_at <= now)]
+    stale = [
+        lock
+        for lock in locks
+        if lock.task is not None and lock not in free and (now - lock.task.updated_at).total_seconds() > patience
+    ]
+    if stale:
+        yield problem(
+            "locks",
+            f"{counted(len(stale), 'image is', 'images are')} locked by an import that nobody works at any more, "
+            f"probably since its glance-api was killed: {some([_held(lock) for lock in stale])}.",
+            "Nothing to do: edgesync takes the lock then, puts away what was left half-written, and copies again.",
+            details=[f"{lock.image.id} {_held(lock)}" for lock in stale],
         )
-
-
-def _free(lock: Lock, why: str) -> Diagnosis:
-    return warning(
-        "lock",
-        f"{_called(lock.image)} is locked, but {why}: whoever asks for an import now gets the lock.",
-        "Nothing to do: edgesync takes it with the next copy of the image.",
-        subject=lock.image.id,
-    )
+    if free:
+        yield warning(
+            "locks",
+            f"{counted(len(free), 'image has', 'images have')} the lock of a dead import that has expired: "
+            f"{some([_called(lock.image) for lock in free])}. Whoever asks for an import now gets it.",
+            "Nothing to do: edgesync takes it with the next copy of the image.",
+            details=[f"{lock.image.id} {_called(lock.image)}" for lock in free],
+        )
+    if untold:
+        yield unknown(
+            "locks",
+            f"Imports hold {some([_called(lock.image) for lock in untold])}; since when, Glance does not tell.",
+            "If nothing happens for two hours, its glance-api is dead, and the next import takes the lock.",
+        )
+    if len(locks) == most and not (stale or free or untold):
+        yield ok(
+            "locks", f"{counted(most, 'import')} under way, none of them stale." if most else "No image is locked."
+        )
 
 
 def _wanted(wants: Wants, images: Mapping[ImageId, Image]) -> list[Image]:
@@ -133,6 +129,15 @@ def _wanted(wants: Wants, images: Mapping[ImageId, Image]) -> list[Image]:
 
 def _called(image: Image) -> str:
     return image.name or image.id
+
+
+def _held(lock: Lock) -> str:
+    if lock.task is None:
+        return _called(lock.image)
+    return (
+        f"{_called(lock.image)} (nothing was heard since {_clock(lock.task.updated_at)}, and until "
+        f"{_clock(lock.task.expires_at)} nobody can copy it)"
+    )
 
 
 def _clock(moment: datetime) -> str:

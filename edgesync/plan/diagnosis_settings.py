@@ -64,24 +64,21 @@ def _of_policy(policy: Policy, topology: Topology | None) -> Iterator[tuple[str,
 def judge_store_settings(
     stores: Mapping[StoreId, StoreSettings], topology: Topology | None, now: datetime, where: Where
 ) -> Iterator[Diagnosis]:
-    found = [*_never_open(stores, now, where)]
-    if topology is not None:
-        found += [*_unlisted(stores, topology, where), *_without_ceph(stores, topology)]
+    yield from _windows(stores, now)
+    found = [*_unlisted(stores, topology, where), *_without_ceph(stores, topology)] if topology is not None else []
     yield from found
     if not found and stores:
         yield ok("store settings", f"{counted(len(stores), 'store')} with settings of their own.")
 
 
-def _never_open(stores: Mapping[StoreId, StoreSettings], now: datetime, where: Where) -> Iterator[Diagnosis]:
+def _windows(stores: Mapping[StoreId, StoreSettings], now: datetime) -> Iterator[Diagnosis]:
+    """Every window that can be configured opens at some time, so this is for information: why nothing goes there."""
     for store, settings in stores.items():
-        windows = settings.windows
-        if not windows.open_at(now) and windows.next_change(now) is None:
-            yield warning(
-                "windows",
-                "Its windows never open: nothing is copied there.",
-                f"Correct {where('stores', store, 'windows')}.",
-                subject=store,
-            )
+        change = settings.windows.next_change(now)
+        if change is not None:
+            state = "Open" if settings.windows.open_at(now) else "Closed"
+            until = change.astimezone(settings.windows.zone)
+            yield ok("windows", f"{state} until {until:%a %H:%M} ({settings.windows.zone}).", subject=store)
 
 
 def _unlisted(stores: Mapping[StoreId, StoreSettings], topology: Topology, where: Where) -> Iterator[Diagnosis]:

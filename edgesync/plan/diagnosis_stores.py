@@ -92,6 +92,7 @@ def judge_same_cluster(
     where: Where,
 ) -> Iterator[Diagnosis]:
     """Whether the cluster that our settings lead to is the one that Glance uses; `fsids` are those we reached."""
+    untold: list[str] = []
     for store, fsid in sorted(fsids.items()):
         known = topology.stores.get(store) if topology else None
         pool = ceph[store].pool
@@ -124,12 +125,13 @@ def judge_same_cluster(
                 subject=store,
             )
         else:
-            yield unknown(
-                "cluster",
-                f"We reach cluster {fsid}; Glance does not tell whether it is its own, too.",
-                f"Compare it with fsid in the file that Glance's rbd_store_ceph_conf of {store} names.",
-                subject=store,
-            )
+            untold.append(f"{store} in cluster {fsid}")
+    if untold:
+        yield unknown(
+            "cluster",
+            f"We reach {some(untold)}; Glance does not tell whether these are its own, too.",
+            "Compare them with fsid in the files that rbd_store_ceph_conf names for Glance.",
+        )
 
 
 def misled(fsids: Mapping[StoreId, str], ceph: Mapping[StoreId, CephSettings], topology: Topology) -> set[StoreId]:

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.lab import faults, glance, lifecycle
 from deploy.lab.layout import ROOT, Lab
+from tests.lab.daemon import DaemonProcess, daemon_of
 
 NAME = "test"
 KEEP = os.environ.get("EDGESYNC_LAB_KEEP") == "1"
@@ -24,13 +26,27 @@ def lab() -> Iterator[Lab]:
         lifecycle.down(NAME)
 
 
+def mend(lab: Lab) -> None:
+    for site in lab.sites:
+        faults.repair(lab, site)
+    glance.ensure(lab)
+
+
 @pytest.fixture
 def breakable(lab: Lab) -> Iterator[Lab]:
     """The same lab, for a test that breaks something: whole again when it ends."""
     yield lab
-    for site in lab.sites:
-        faults.repair(lab, site)
-    glance.ensure(lab)
+    mend(lab)
+
+
+@pytest.fixture
+def daemon(lab: Lab, tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon, not yet started, that knows the sites' Ceph, in a lab to break; nothing is left of it in the end."""
+    with daemon_of(lab, tmp_path) as prepared:
+        yield prepared
+        prepared.stop()
+        mend(lab)
+        prepared.forget_images()
 
 
 @pytest.fixture(scope="session")

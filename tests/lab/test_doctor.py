@@ -14,7 +14,7 @@ import pytest
 import yaml
 from keystoneauth1.session import Session
 
-from deploy.lab import api, faults, glance, readback, render, tamper, tasks
+from deploy.lab import api, ceph, faults, glance, readback, render, tamper, tasks
 from deploy.lab.faults import How
 from deploy.lab.images import random_image
 from deploy.lab.layout import Lab
@@ -48,19 +48,16 @@ def _clear(lab: Lab) -> None:
             tamper.remove_image(lab, site.name, name)
 
 
-def _stores(lab: Lab, **instead: str) -> str:
-    """The `stores` section; `dcn1="dcn0"` gives dcn1 the way to dcn0's cluster."""
-    entries = {
-        site.name: {"ceph": render.ceph_settings(lab.site(instead.get(site.name, site.name)))} for site in lab.sites
-    }
-    return yaml.safe_dump({"stores": entries})
+Ceph = dict[str, str]
 
 
 @contextmanager
-def _configured(lab: Lab, folder: Path, **instead: str) -> Iterator[DaemonProcess]:
+def _configured(lab: Lab, folder: Path, **instead: Ceph) -> Iterator[DaemonProcess]:
+    """With every site's `ceph:`; `dcn1=...` is instead of dcn1's own."""
     folder.mkdir(exist_ok=True)
+    stores = {site.name: {"ceph": instead.get(site.name) or render.ceph_settings(site)} for site in lab.sites}
     staging = f"glance: {{staging: {lab.folder}/glance/staging}}\nprobes: {{deadline: 3s}}\n"
-    with daemon_of(lab, folder, POLICY, staging + _stores(lab, **instead)) as daemon:
+    with daemon_of(lab, folder, POLICY, staging + yaml.safe_dump({"stores": stores})) as daemon:
         yield daemon
 
 
@@ -148,14 +145,15 @@ def test_everything_that_is_broken_is_found_in_one_run(cleared: Lab, tmp_path: P
         # Too young to be sure of it: edgesync waits, and so does whoever reads this.
         assert bad["orphan", "dcn1"]["grade"] == "warning"
         assert "younger than" in bad["orphan", "dcn1"]["remedy"]
-        assert bad["lock", locked]["grade"] == "problem"
+        assert bad["locks", ""]["grade"] == "problem"
+        assert locked in bad["locks", ""]["details"][0]
         assert bad["daemon", ""]["grade"] == "warning"
         assert ("site", "central") not in bad
         assert ("site", "dcn1") not in bad
         shown = daemon.command("doctor").stdout.splitlines()
-        assert [line.split()[0] for line in shown if line[:1].isalpha()][0] == "problem", "the worst comes first"
+        assert next(line.split()[0] for line in shown if line[:1].isalpha()) == "problem", "the worst comes first"
 
-    with _configured(lab, tmp_path / "wrong", dcn1="dcn0") as daemon:
+    with _configured(lab, tmp_path / "wrong", dcn1=render.ceph_settings(lab.site("dcn0"))) as daemon:
         code, found = _doctor(daemon)
         assert code == 1
         assert "which is dcn0's" in _bad(found)["cluster", "dcn1"]["found"]
@@ -171,3 +169,36 @@ def test_everything_that_is_broken_is_found_in_one_run(cleared: Lab, tmp_path: P
         assert code == 1
         assert _bad(found)["log-in", ""]["grade"] == "problem"
         assert ("site", "central") in {(entry["check"], entry["subject"]) for entry in found if entry["grade"] == "ok"}
+
+
+@pytest.mark.parametrize(
+    ("caps", "missing"),
+    [
+        ("profile rbd-read-only pool=images", "write objects, change snapshots and move images to the trash"),
+        ("allow rw pool=images", ""),
+    ],
+)
+def test_a_key_with_too_few_rights_is_found_out_without_changing_anything(
+    cleared: Lab, tmp_path: Path, caps: str, missing: str
+) -> None:
+    site, user = cleared.site("dcn1"), f"poor-{len(caps)}"
+    keyring = tmp_path / "keyring"
+    with ceph.connect(site) as admin:
+        entity = f"client.{user}"
+        code, key, said = admin.mon_command(
+            json.dumps({"prefix": "auth get-or-create", "entity": entity, "caps": ["mon", "profile rbd", "osd", caps]}),
+            b"",
+        )
+        assert code == 0, said
+        keyring.write_bytes(key)
+        try:
+            poor = {"conf": str(site.conf), "user": user, "keyring": str(keyring)}
+            with _configured(cleared, tmp_path, dcn1=poor) as daemon:
+                code, found = _doctor(daemon)
+        finally:
+            ceph.ask(admin, "auth rm", entity=entity)
+    bad = _bad(found)
+    assert code == 1
+    assert "profile rbd pool=images" in bad["rights" if missing else "site", "dcn1"]["remedy"]
+    assert missing in bad["rights" if missing else "site", "dcn1"]["found"]
+    assert ("rights", "central") not in bad

@@ -60,11 +60,19 @@ def test_clouds_has_everybody(lab: Lab) -> None:
 
 
 def test_edgesync_configuration_is_complete(lab: Lab) -> None:
+    def ceph(site: str) -> dict[str, str]:
+        here = f"/somewhere/try/{site}"
+        return {"conf": f"{here}/ceph.conf", "user": "edgesync", "keyring": f"{here}/client.edgesync.keyring"}
+
     assert yaml.safe_load(render.edgesync(lab)) == {
         "cloud": "edgesync",
         "clouds_file": "/somewhere/try/clouds.yaml",
         "hub": "central",
-        "stores": {"dcn0": {"max_concurrent": 2}, "dcn1": {"max_concurrent": 2}},
+        "stores": {
+            "central": {"ceph": ceph("central")},
+            "dcn0": {"ceph": ceph("dcn0"), "max_concurrent": 2},
+            "dcn1": {"ceph": ceph("dcn1"), "max_concurrent": 2},
+        },
         "policies": [{"name": "golden", "match": {"visibility": "public", "tags": ["golden"]}, "stores": "all"}],
         "journal": {"url": "sqlite+aiosqlite:////somewhere/try/journal.db"},
         "api": {"listen": "127.0.0.1:20002"},
