@@ -193,7 +193,9 @@ class ImportEngine:
 
 
 def _why(ending: Ending) -> str:
-    """The reason of an import after which the image has no data."""
+    """The reason of an import after which the image has no data. Glance's own word for it says little (tried)."""
+    if ending.cut:
+        return ending.cut
     said = ending.task.message.strip() if ending.task is not None else ""
-    reason = ending.cut or "Glance could not import the data"
-    return f"{reason}: {said}" if said and not ending.cut else reason
+    reason = "Glance could not import the data" + (f" ({said})" if said else "")
+    return f"{reason}: glance-api's log tells why; can that host reach the source?"

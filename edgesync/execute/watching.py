@@ -7,8 +7,8 @@ from datetime import datetime
 
 import structlog
 
-from edgesync.domain.image import Image, ImportTask
-from edgesync.domain.job import Attempt
+from edgesync.domain.image import Image, ImportTask, TaskStatus
+from edgesync.domain.job import Attempt, Work
 from edgesync.errors import TransientError
 from edgesync.execute.gauge import Gauge
 from edgesync.execute.progress import being_written
@@ -39,7 +39,7 @@ class ImportWatch:
         self._bench = bench
 
     async def until_over(self, attempt: Attempt) -> Ending:
-        """Return when the import's lock is gone or has expired; NotFoundError when the image is gone."""
+        """Return when the import's lock is gone, has expired or means nothing; NotFoundError when the image is gone."""
         bench = self._bench
         gauge = Gauge(bench, attempt)
         stalls = StallWatch(bench, attempt, patience=self._bench.tuning.stall_after)
@@ -57,6 +57,8 @@ class ImportWatch:
             task = next((task for task in tasks if task.id == attempt.task), None)
             if attempt.task is None or image.lock != attempt.task:
                 return Ending(image=image, task=task)
+            if attempt.work is Work.IMPORT and _in_vain(image, task):
+                return Ending(image=image, task=task)
             holder = bench.locks.holder(image, tasks, bench.clock.now())
             if holder is not None and expired(holder, bench.clock.now()):
                 return Ending(image=image, task=task, cut=_expired(holder.updated_at))
@@ -66,6 +68,11 @@ class ImportWatch:
             await stalls.consider(image, holder, writing, reading)
             pause = self._bench.tuning.poll
             await bench.clock.sleep(pause)
+
+
+def _in_vain(image: Image, task: ImportTask | None) -> bool:
+    """True for a web-download that is over and reached no store: Glance keeps its lock for an hour (tried)."""
+    return task is not None and task.status is TaskStatus.FAILURE and not image.stores
 
 
 def _expired(last: datetime) -> str:

@@ -75,8 +75,17 @@ async def test_an_import_of_which_nothing_came_leaves_nothing_behind() -> None:
     assert on.glance.images == {}
     assert on.end.results == {"central": FAILED, "dcn0": FAILED, "dcn1": FAILED}, "its job expects nothing more"
     assert on.end.failures == []
-    assert "HTTP 404 from the source; its image record was deleted again" in on.end.reasons
+    assert "(HTTP 404 from the source): glance-api's log tells why" in on.end.reasons
     assert on.lost == [NEW.id]
+
+
+async def test_a_lock_that_glance_leaves_after_a_download_in_vain_is_not_waited_for() -> None:
+    on = rig()
+    one = asked_for(on, "central")
+    on.glance.on_import = lambda: on.clock.after(60, lambda: on.glance.task(status=TaskStatus.FAILURE))
+    await on.engines.imports.begin(one)
+    assert on.end.results == {"central": FAILED}
+    assert on.glance.images == {}
 
 
 async def test_all_or_nothing_that_missed_a_store_leaves_nothing_behind() -> None:
