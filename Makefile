@@ -61,9 +61,10 @@ format: venv
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: venv
+bench: venv lab-install
 	$(BIN)/python -m tests.bench.passes
 	$(BIN)/python -m tests.bench.plans
+	$(BIN)/python -m tests.bench.dead_site
 
 lab-install: venv
 	$(LAB) install
