@@ -49,7 +49,7 @@ class CopyResult(StrEnum):
     PENDING = "pending"
     COPIED = "copied"
     FAILED = "failed"
-    # The copy was made, and taken away again because another store of an all-or-nothing job failed.
+    # No copy because another store of an all-or-nothing job failed: taken away again, or never made.
     REVERTED = "reverted"
     REMOVED = "removed"
     REPAIRED = "repaired"

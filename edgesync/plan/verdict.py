@@ -23,7 +23,7 @@ def judge(attempt: Attempt, image: Image, task: ImportTask | None, *, cut: str =
     detail = task.message.strip() if task is not None and task.message else ""
     excuse = cut or _excuse(attempt, image, detail)
     results = tuple(_result(store, image, detail, excuse) for store in attempt.stores)
-    return Verdict(results=_one_for_all(attempt, results), message=excuse or detail)
+    return Verdict(results=_one_for_all(attempt, image, results), message=excuse or detail)
 
 
 def failed_everywhere(stores: Iterable[StoreId], reason: str) -> Verdict:
@@ -88,14 +88,20 @@ def _excuse(attempt: Attempt, image: Image, detail: str) -> str:
     return ""
 
 
-def _one_for_all(attempt: Attempt, results: tuple[StoreResult, ...]) -> tuple[StoreResult, ...]:
-    """All or nothing: where one store has failed, the others that have no copy have failed with it."""
-    failed = [entry.store for entry in results if entry.result is CopyResult.FAILED]
-    if attempt.allow_failure or not failed:
+def _one_for_all(attempt: Attempt, image: Image, results: tuple[StoreResult, ...]) -> tuple[StoreResult, ...]:
+    """All or nothing: where one store has failed, the others that have no copy have it for that reason only.
+
+    Glance itself takes back what it had made, and never begins with the stores behind the one that failed (tried).
+    """
+    if attempt.allow_failure or all(entry.result is not CopyResult.FAILED for entry in results):
         return results
-    reason = f"all or nothing: {', '.join(failed)} failed"
+    blamed = [entry.store for entry in results if entry.store in image.failed and entry.result is CopyResult.FAILED]
+    named = blamed or [entry.store for entry in results if entry.result is CopyResult.FAILED]
+    reason = f"all or nothing: no copy here because {', '.join(named)} failed"
     return tuple(
-        replace(entry, result=CopyResult.FAILED, reason=reason) if entry.result is CopyResult.INTERRUPTED else entry
+        replace(entry, result=CopyResult.REVERTED, reason=reason)
+        if entry.store not in named and entry.result is not CopyResult.COPIED
+        else entry
         for entry in results
     )
 

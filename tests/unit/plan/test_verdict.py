@@ -86,11 +86,11 @@ def test_an_image_that_is_not_active_any_more_interrupts_whatever_glance_lists()
     assert "deactivated" in entry.reason
 
 
-def test_all_or_nothing_that_failed_somewhere_has_failed_everywhere() -> None:
+def test_all_or_nothing_that_failed_somewhere_names_that_store_everywhere() -> None:
     whole = attempt(image(), "dcn0", "dcn1", allow_failure=False, task="t")
     verdict = judge(whole, image(failed=("dcn0",), lock="t"), None, cut="its worker died")
-    assert results(verdict) == {"dcn0": CopyResult.FAILED, "dcn1": CopyResult.FAILED}
-    assert "dcn0 failed" in verdict.results[1].reason
+    assert results(verdict) == {"dcn0": CopyResult.FAILED, "dcn1": CopyResult.REVERTED}
+    assert "because dcn0 failed" in verdict.results[1].reason
 
 
 def test_all_or_nothing_that_was_interrupted_goes_on_waiting_as_a_whole() -> None:
