@@ -23,7 +23,7 @@ def judge(attempt: Attempt, image: Image, task: ImportTask | None, *, cut: str =
     detail = task.message.strip() if task is not None and task.message else ""
     excuse = cut or _excuse(attempt, image, detail)
     results = tuple(_result(store, image, detail, excuse) for store in attempt.stores)
-    return Verdict(results=_one_for_all(attempt, results), message=excuse or detail)
+    return Verdict(results=_one_for_all(attempt, image, results), message=excuse or detail)
 
 
 def failed_everywhere(stores: Iterable[StoreId], reason: str) -> Verdict:
@@ -88,14 +88,20 @@ def _excuse(attempt: Attempt, image: Image, detail: str) -> str:
     return ""
 
 
-def _one_for_all(attempt: Attempt, results: tuple[StoreResult, ...]) -> tuple[StoreResult, ...]:
-    """All or nothing: where one store has failed, the others that have no copy have failed with it."""
+def _one_for_all(attempt: Attempt, image: Image, results: tuple[StoreResult, ...]) -> tuple[StoreResult, ...]:
+    """All or nothing: where one store has failed, the others that have no copy have failed with it.
+
+    Glance itself takes the copies of the others away again, or never comes to them: the one that it names is to blame.
+    """
     failed = [entry.store for entry in results if entry.result is CopyResult.FAILED]
     if attempt.allow_failure or not failed:
         return results
-    reason = f"all or nothing: {', '.join(failed)} failed"
+    guilty = [store for store in failed if store in image.failed] or failed
+    reason = f"all or nothing: {', '.join(guilty)} failed"
     return tuple(
-        replace(entry, result=CopyResult.FAILED, reason=reason) if entry.result is CopyResult.INTERRUPTED else entry
+        entry
+        if entry.result is CopyResult.COPIED or entry.store in guilty
+        else replace(entry, result=CopyResult.FAILED, reason=reason)
         for entry in results
     )
 
