@@ -65,6 +65,11 @@ class DaemonProcess:
     # --- the process
 
     def start(self) -> None:
+        self.launch()
+        self.until(self._ready, "the daemon is ready", seconds=START)
+
+    def launch(self) -> None:
+        """Start it, and don't wait until it is ready."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*EDGESYNC, "--config", str(self.config), "run"],
@@ -73,7 +78,6 @@ class DaemonProcess:
                 stderr=output,
                 cwd=ROOT,
             )
-        self.until(self._ready, "the daemon is ready", seconds=START)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -137,7 +141,8 @@ class DaemonProcess:
 
     def copies(self, image: str) -> dict[str, Any]:
         """The image's row of the matrix: store -> copy."""
-        (row,) = self.get("/v1/images", image=image, all="true")["images"]
+        self.until(lambda: requests.get(f"{self.url}/v1/images/{image}", timeout=ANSWER).ok, f"{image} is seen")
+        row = self.get(f"/v1/images/{image}")
         copies: dict[str, Any] = row["copies"]
         return copies
 
