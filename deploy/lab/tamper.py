@@ -107,6 +107,7 @@ def empty_trash(lab: Lab, site: str) -> None:
     """Remove what is in the trash for good, whatever its time of grace."""
     with _images(lab, site) as pool:
         for entry in list(rbd.RBD().trash_list(pool)):
+            _drop_snapshots(pool, image_id=entry["id"])
             rbd.RBD().trash_remove(pool, entry["id"], force=True)
 
 
@@ -116,8 +117,8 @@ def _images(lab: Lab, site: str, pool: str = "images") -> Iterator[rados.Ioctx]:
         yield ioctx
 
 
-def _drop_snapshots(pool: rados.Ioctx, image: str) -> None:
-    with rbd.Image(pool, image) as handle:
+def _drop_snapshots(pool: rados.Ioctx, image: str | None = None, *, image_id: str | None = None) -> None:
+    with rbd.Image(pool, image, image_id=image_id) as handle:
         for snapshot in [entry["name"] for entry in handle.list_snaps()]:
             if handle.is_protected_snap(snapshot):
                 handle.unprotect_snap(snapshot)

@@ -212,6 +212,9 @@ class DaemonProcess:
 
     # --- what Glance and Ceph say
 
+    def until_idle(self, image: str) -> None:
+        self.until(lambda: not self.show(image).get("os_glance_import_task"), f"no import of {image} is under way")
+
     def put(self, size: int = 16 * MIB, *, golden: bool = True, visibility: str = "public") -> str:
         """Upload an image of random bytes to central; its id."""
         file = random_image(size, seed=size % 97)

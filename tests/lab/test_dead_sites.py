@@ -42,7 +42,7 @@ def test_a_dead_site_holds_up_no_other(
     record_property("ratio", round(broken / healthy, 2))
     print(f"{how}: {healthy:.1f} s with dcn0 healthy, {broken:.1f} s with it dead, ratio {broken / healthy:.2f}")
     for image in images:
-        daemon.until_state(image, "dcn0", "waiting", "store-down")
+        daemon.until_state(image, "dcn0", "waiting", "store-down: the site ")
         assert daemon.imported(image) == ["dcn1"]
     assert "dcn0" in daemon.command("status").stdout
     faults.heal_site(daemon.lab, "dcn0")
