@@ -71,6 +71,7 @@ class RbdPool:
             snapshots = {entry["name"] for entry in image.list_snaps()}
             return RbdImage(
                 name=name,
+                id=image.id(),
                 size=image.size(),
                 snapshot=SNAPSHOT in snapshots,
                 protected=SNAPSHOT in snapshots and image.is_protected_snap(SNAPSHOT),

@@ -57,6 +57,8 @@ class RbdImage:
     """One RBD image in a store's pool, as Ceph itself tells."""
 
     name: str
+    # Ceph's own id of it, made up at its creation: another image of that name, in whatever pool, has another.
+    id: str
     # Bytes.
     size: int
     # Whether the snapshot that Nova and Cinder clone from exists, and whether it is protected.

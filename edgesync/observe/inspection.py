@@ -110,8 +110,8 @@ class Inspector:
                 continue
             except EdgesyncError as error:
                 return f"edgesync can't compare it with the copy at {other} ({error.message.rstrip('.')})"
-            if theirs is not None and replace(theirs, watchers=0) == replace(orphan.rbd, watchers=0):
-                return f"it may be the copy of {other} itself: do both stores' settings lead to one pool"
+            if theirs is not None and theirs.id == orphan.rbd.id:
+                return f"it is the copy of {other} itself: both stores' settings lead to one pool"
         return ""
 
     async def _compared(self, broken: Look) -> Look:

@@ -70,5 +70,6 @@ class Pools:
             written=event.written,
             snapshot=complete,
             created_at=known.created_at if known else event.at,
+            rbd_id=known.id if known else "",
             watchers=1 if event.what is What.WRITING else 0,
         )

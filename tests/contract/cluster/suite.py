@@ -32,6 +32,7 @@ class Looking:
         seen = await cluster.inspect(name)
         assert seen == RbdImage(
             name=name,
+            id=seen.id,
             size=SIZE,
             snapshot=True,
             protected=True,
@@ -41,6 +42,14 @@ class Looking:
         )
         assert abs(driver.now() - seen.created_at) < timedelta(minutes=5)
         assert name in await cluster.names()
+
+    async def test_each_image_has_an_id_of_its_own_that_stays(self, cluster: Cluster, driver: Driver) -> None:
+        one, other = _name(), _name()
+        await driver.make(one)
+        await driver.make(other)
+        first = (await cluster.inspect(one)).id
+        assert first == (await cluster.inspect(one)).id
+        assert first != (await cluster.inspect(other)).id
 
     async def test_a_snapshot_may_lack_its_protection(self, cluster: Cluster, driver: Driver) -> None:
         name = _name()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ class PoolImage:
     """One RBD image. Tests may change any field at any time."""
 
     name: str
+    id: str
     size: int
     # Bytes of the objects written so far: less than `size` in half a copy.
     written: int
@@ -99,10 +101,12 @@ class FakeCluster:
         created_at: datetime | None = None,
         watchers: int = 0,
         children: Sequence[str] = (),
+        rbd_id: str = "",
     ) -> PoolImage:
         """Put an image there, replacing one of that name: a finished copy made now, unless told otherwise."""
         image = PoolImage(
             name=name,
+            id=rbd_id or secrets.token_hex(8),
             size=size,
             written=size if written is None else written,
             snapshot=snapshot,
@@ -140,6 +144,7 @@ class FakeCluster:
         image = self._find(name)
         return RbdImage(
             name=image.name,
+            id=image.id,
             size=image.size,
             snapshot=image.snapshot,
             protected=image.snapshot and image.protected,

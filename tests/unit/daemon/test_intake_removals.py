@@ -32,7 +32,14 @@ class OneImage:
         if self._error is not None:
             raise self._error
         return RbdImage(
-            name=name, size=1, snapshot=True, protected=True, watchers=0, children=self._children, created_at=NOW
+            name=name,
+            id="1",
+            size=1,
+            snapshot=True,
+            protected=True,
+            watchers=0,
+            children=self._children,
+            created_at=NOW,
         )
 
 

@@ -194,7 +194,9 @@ class MemoryCluster:
         self.delays: list[timedelta] = []
 
     def put(self, name: str, *, written: int = 0, **fields: Any) -> None:
-        base = RbdImage(name=name, size=1 << 30, snapshot=True, protected=True, watchers=0, children=(), created_at=NOW)
+        base = RbdImage(
+            name=name, id="1", size=1 << 30, snapshot=True, protected=True, watchers=0, children=(), created_at=NOW
+        )
         self.images[name] = replace(base, **fields)
         self.bytes[name] = written
 

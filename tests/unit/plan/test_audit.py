@@ -42,6 +42,7 @@ def at_ceph(
 ) -> RbdImage:
     return RbdImage(
         name=ID,
+        id="1",
         size=size,
         snapshot=snapshot,
         protected=protected,
