@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,26 +49,41 @@ class ImportWatch:
             try:
                 image = await bench.look(attempt.image)
                 tasks = await bench.glance.tasks(attempt.image)
+                ending = self._ending(attempt, image, tasks)
+                if ending is not None and image.lock == attempt.task:
+                    # Its task ended or expired after the image was seen: look at what it had done by then.
+                    ending = self._ending(attempt, await bench.look(attempt.image), tasks)
             except TransientError as trouble:
                 pause = min(2 * pause, LONGEST_PAUSE)
                 log.warning("cannot see the import", image=attempt.image, trouble=trouble.message, next_look=pause)
                 await stalls.blind(trouble.message)
                 await bench.clock.sleep(pause)
                 continue
-            task = next((task for task in tasks if task.id == attempt.task), None)
-            if attempt.task is None or image.lock != attempt.task:
-                return Ending(image=image, task=task)
-            if attempt.work is Work.IMPORT and _in_vain(image, task):
-                return Ending(image=image, task=task)
-            holder = bench.locks.holder(image, tasks, bench.clock.now())
-            if holder is not None and expired(holder, bench.clock.now()):
-                return Ending(image=image, task=task, cut=_expired(holder.updated_at))
+            if ending is not None:
+                return ending
             writing = being_written(attempt, image)
             reading = await gauge.read(writing)
-            bench.board.update(attempt, image, task, bench.clock.now(), measured=reading.written)
-            await stalls.consider(image, holder, writing, reading)
+            bench.board.update(attempt, image, _own(attempt, tasks), bench.clock.now(), measured=reading.written)
+            await stalls.consider(image, bench.locks.holder(image, tasks, bench.clock.now()), writing, reading)
             pause = self._bench.tuning.poll
             await bench.clock.sleep(pause)
+
+    def _ending(self, attempt: Attempt, image: Image, tasks: Sequence[ImportTask]) -> Ending | None:
+        """How the import has ended; None while it goes on."""
+        task = _own(attempt, tasks)
+        if attempt.task is None or image.lock != attempt.task:
+            return Ending(image=image, task=task)
+        if attempt.work is Work.IMPORT and _in_vain(image, task):
+            return Ending(image=image, task=task)
+        now = self._bench.clock.now()
+        holder = self._bench.locks.holder(image, tasks, now)
+        if holder is not None and expired(holder, now):
+            return Ending(image=image, task=task, cut=_expired(holder.updated_at))
+        return None
+
+
+def _own(attempt: Attempt, tasks: Sequence[ImportTask]) -> ImportTask | None:
+    return next((task for task in tasks if task.id == attempt.task), None)
 
 
 def _in_vain(image: Image, task: ImportTask | None) -> bool:

@@ -1,6 +1,10 @@
-"""A lab for the tests that need a real cloud: one for the whole run, `EDGESYNC_LAB_KEEP=1` keeps it for the next."""
+"""A lab for the tests that need a real cloud: one for the whole run, `EDGESYNC_LAB_KEEP=1` keeps it for the next.
+
+Where tests run side by side, each of their processes has a lab of its own.
+"""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +16,16 @@ from deploy.lab import faults, glance, lifecycle
 from deploy.lab.layout import ROOT, Lab
 from tests.lab.daemon import DaemonProcess, daemon_of
 
-NAME = "test"
+# What pytest-xdist calls this process.
+NAME = f"test{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 KEEP = os.environ.get("EDGESYNC_LAB_KEEP") == "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Run in the background of a shell, the tests ignore SIGINT, and so would every process that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_a_site_that_dies_in_mid_import_is_named_as_the_cause(daemon: DaemonProc
     assert copy["cause"] == "store-down"
     assert "dcn0 does not answer" in copy["reason"]
     assert "Glance goes on by itself once dcn0 is back" in copy["next"]
-    assert "copy-stalled" in daemon.kinds(image)
+    daemon.until_told(image, "copy-stalled")
     assert f"{image}" in daemon.command("status").stdout
     faults.heal_site(daemon.lab, "dcn0")
     assert daemon.until_over(job)["state"] == "done"

@@ -283,7 +283,8 @@ class Copying:
         await driver.hold(second)
         await glance.copy_image(image, [second], allow_failure=True)
         await importing(glance, driver, image, second)
-        await driver.wait(1)
+        # Until the store's turn has come.
+        await driver.wait(3)
         await driver.rename(image, "renamed")
         await glance.delete_from_store(image, first)
         seen = await glance.image(image)

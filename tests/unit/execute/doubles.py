@@ -84,6 +84,8 @@ class ScriptedGlance:
         self.refusals: dict[str, list[EdgesyncError]] = defaultdict(list)
         # Done when an import is accepted, after the lock is set.
         self.on_import: Callable[[], object] = lambda: None
+        # Done just before tasks are shown.
+        self.on_tasks: Callable[[], object] = lambda: None
 
     # What a test does
 
@@ -134,6 +136,7 @@ class ScriptedGlance:
     async def tasks(self, image_id: ImageId) -> tuple[ImportTask, ...]:
         self._answer("tasks", image_id)
         self._found(image_id)
+        self.on_tasks()
         return tuple(self.history)
 
     async def copy_image(self, image_id: ImageId, stores: Sequence[StoreId], *, allow_failure: bool) -> None:

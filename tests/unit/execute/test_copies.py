@@ -285,6 +285,22 @@ async def test_all_or_nothing_takes_away_what_an_interrupted_import_made_and_goe
     assert on.glance.asked("copy_image") == [(shown.id, (DCN0, DCN1), False)]
 
 
+async def test_a_copy_made_between_the_looks_at_image_and_task_does_not_stay_behind() -> None:
+    on = rig()
+    shown = on.glance.put(image(stores=("central",), lock="ours"))
+    on.glance.task(stores=store_ids("dcn0", "dcn1"))
+
+    def crash() -> None:
+        """Between the two, the copy is made, glance-api dies, and a long time passes."""
+        on.glance.arrive(shown.id, "dcn0")
+        on.glance.task(updated_at=NOW - timedelta(minutes=61))
+
+    on.glance.on_tasks = crash
+    await on.engines.copies.follow(attempt(shown, "dcn0", "dcn1", allow_failure=False, task="ours"))
+    assert on.glance.asked("delete_from_store") == [(shown.id, DCN0)]
+    assert on.end.results == {"dcn0": INTERRUPTED, "dcn1": INTERRUPTED}
+
+
 async def test_all_or_nothing_that_broke_off_while_taking_away_is_finished_by_whoever_follows() -> None:
     on = rig()
     shown = on.glance.put(image(stores=("central", "dcn0", "dcn1"), failed=()))
