@@ -164,12 +164,17 @@ def _copies_are_damaged(lab: Lab, wanted: list[Expected]) -> None:
     tamper.unprotect_snap(lab, DAMAGED, unprotected.id)
     tamper.remove_image(lab, DAMAGED, lost.id)
     deadline = time.monotonic() + MENDING
-    told: set[str] = set()
-    while not {unprotected.id, lost.id} <= told and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         time.sleep(0.5)
-        events = _ask(lab, "/v1/history")["events"]
-        told = {event["image"] for event in events if event["kind"] == "copy-repaired"}
-    _show_progress(lab, [lost], lambda site: site == DAMAGED)
+        # Newest first.
+        events = _ask(lab, "/v1/history", store=DAMAGED)["events"]
+        told = [(event["kind"], event["image"]) for event in events]
+        mended = [
+            told.index(("copy-repaired", of.id)) for of in (unprotected, lost) if ("copy-repaired", of.id) in told
+        ]
+        if len(mended) == 2 and told.index(("copy-done", lost.id)) < mended[1]:
+            say("both are mended")
+            return
 
 
 def _ask(lab: Lab, path: str, **params: str) -> dict[str, Any]:
