@@ -17,7 +17,7 @@ TESTING := postgresql
 help:
 	@echo "make demo        a real three-site cloud on this machine, and edgesync copying images in it (KEEP=1: leave it)"
 	@echo "make test        unit, contract and lab tests"
-	@echo "make soak        the long forms of some tests"
+	@echo "make soak        hours of rivals, killed daemons and random worlds"
 	@echo "make check       format, lint, types, layers, dependencies"
 	@echo "make venv        $(BIN)/edgesync, ready to run"
 	@echo "make bench       benchmarks"
@@ -45,10 +45,10 @@ test: venv lab-install
 	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
 	$(BIN)/pytest tests/lab
 
-# The long forms of what `make test` runs in short: rivals, random kills, random worlds.
+# The long forms of what `make test` runs in short: rivals and random kills in the lab, then hours of random worlds.
 soak: venv lab-install
-	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/scenario/test_model.py
-	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 -m soak tests/lab
+	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/lab/test_recovery.py
+	EDGESYNC_SOAK=1 $(BIN)/pytest -q -n 2 tests/scenario/test_model.py
 
 check: venv
 	$(BIN)/ruff format --check

@@ -1,6 +1,7 @@
 """`make demo`: a real three-site cloud on this machine, and edgesync filling its edges.
 
-What is shown at the end is read from Ceph itself, not from edgesync or Glance.
+One site is dead at first and holds up nobody; then copies are damaged behind edgesync's back and mended. What is shown
+at the end is read from Ceph itself, not from edgesync or Glance.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
-from deploy.lab import api, images, lifecycle
+from deploy.lab import api, faults, images, lifecycle, tamper
 from deploy.lab.errors import LabError
+from deploy.lab.faults import How
 from deploy.lab.layout import HUB, Lab
 from deploy.lab.processes import environment
 from deploy.lab.readback import Readback, readback
@@ -33,9 +35,12 @@ from deploy.lab.wait import say
 from edgesync.cli.progress import Transfer, meter
 
 NAME = "demo"
-EDGESYNC = Path(sys.executable).with_name("edgesync")
-# Seconds: to answer one request, to make all copies, to stop.
-ANSWER, COPIES, STOP = 10, 900, 30
+# The checkout that this is part of, wherever else edgesync is installed.
+EDGESYNC = (sys.executable, "-m", "edgesync")
+# Seconds: to answer one request, to make all copies, to find and mend damage, to stop.
+ANSWER, COPIES, MENDING, STOP = 10, 900, 180, 30
+# The site that is dead at first, and the one where copies are damaged.
+DEAD, DAMAGED = "dcn0", "dcn1"
 PRIVATE_SIZE = 64 * 2**20
 
 
@@ -66,11 +71,15 @@ def demonstrate(*, keep: bool) -> bool:
         lifecycle.down(NAME)
         lab = lifecycle.up(NAME)
         wanted = _upload(lab)
-        say(f"starting the daemon: {EDGESYNC.name} --config {_short(lab.edgesync_file)} run")
+        say(f"{DEAD} dies: its OSD answers nothing any more")
+        faults.break_site(lab, DEAD, How.PAUSE_OSD)
+        say(f"starting the daemon: edgesync --config {_short(lab.edgesync_file)} run")
         with _daemon(lab) as daemon:
-            _show_progress(lab, wanted)
-            say("what edgesync says: edgesync status --all")
+            _one_site_is_dead(lab, wanted)
+            _copies_are_damaged(lab, wanted)
+            say("what edgesync says in the end: edgesync status --all; edgesync history --failed")
             edgesync(lab, "status", "--all")
+            edgesync(lab, "history", "--failed")
             good = _prove(lab, wanted)
             if keep:
                 kept = True
@@ -106,7 +115,7 @@ def _daemon(lab: Lab) -> Iterator[_Daemon]:
     log = lab.folder / "edgesync.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(EDGESYNC), "--config", str(lab.edgesync_file), "run"],
+            [*EDGESYNC, "--config", str(lab.edgesync_file), "run"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -138,20 +147,57 @@ def _wait_ready(lab: Lab, process: subprocess.Popen[bytes], log: Path) -> None:
     raise LabError(f"the daemon did not become ready:\n{log.read_text()[-3000:]}")
 
 
-def _show_progress(lab: Lab, wanted: list[Expected]) -> None:
-    """Until every wanted copy is there, has failed, or time is up; whether it is right is proved afterwards."""
+def _one_site_is_dead(lab: Lab, wanted: list[Expected]) -> None:
+    """The others get their copies meanwhile; healed, it catches up without a command."""
+    _show_progress(lab, wanted, lambda site: site != DEAD)
+    say(f"everybody but {DEAD} has them: edgesync status")
+    edgesync(lab, "status")
+    say(f"{DEAD} comes back, and nobody tells edgesync")
+    faults.heal_site(lab, DEAD)
+    _show_progress(lab, wanted, lambda site: site == DEAD)
+
+
+def _copies_are_damaged(lab: Lab, wanted: list[Expected]) -> None:
+    """A snapshot is protected again, a lost copy made again, without a command."""
+    unprotected, lost = (image for image in wanted if DAMAGED in image.sites)
+    say(f"behind everybody's back at {DAMAGED}: {unprotected.name} loses its protection, {lost.name} its RBD image")
+    tamper.unprotect_snap(lab, DAMAGED, unprotected.id)
+    tamper.remove_image(lab, DAMAGED, lost.id)
+    deadline = time.monotonic() + MENDING
+    while time.monotonic() < deadline:
+        time.sleep(0.5)
+        # Newest first.
+        events = _ask(lab, "/v1/history", store=DAMAGED)["events"]
+        told = [(event["kind"], event["image"]) for event in events]
+        mended = [
+            told.index(("copy-repaired", of.id)) for of in (unprotected, lost) if ("copy-repaired", of.id) in told
+        ]
+        if len(mended) == 2 and told.index(("copy-done", lost.id)) < mended[1]:
+            say("both are mended")
+            return
+
+
+def _ask(lab: Lab, path: str, **params: str) -> dict[str, Any]:
+    answer: dict[str, Any] = requests.get(f"{_api(lab)}{path}", params=params, timeout=ANSWER).json()
+    return answer
+
+
+def _show_progress(lab: Lab, wanted: list[Expected], meant: Callable[[str], bool]) -> None:
+    """Until every wanted copy at these sites is there, has failed, or time is up; if it is right is proved in the end.
+
+    A copy that waits is not shown.
+    """
     deadline = time.monotonic() + COPIES
     with meter() as shown:
         while time.monotonic() < deadline:
-            answer = requests.get(f"{_api(lab)}/v1/images", params={"all": "true"}, timeout=ANSWER).json()
-            rows = {row["id"]: row for row in answer["images"]}
+            rows = {row["id"]: row for row in _ask(lab, "/v1/images", all="true")["images"]}
             copies = [
                 (f"{image.name} -> {site}", rows[image.id]["size"], rows[image.id]["copies"][site])
                 for image in wanted
                 for site in sorted(image.sites - {HUB})
-                if image.id in rows
+                if image.id in rows and meant(site)
             ]
-            shown.show([_transfer(*copy) for copy in copies if copy[2]["state"] != "waiting"])
+            shown.show([_transfer(*copy) for copy in copies if copy[2]["state"] in {"copying", "present", "failed"}])
             if copies and all(copy[2]["state"] in {"present", "failed"} for copy in copies):
                 return
             time.sleep(0.5)
@@ -209,7 +255,7 @@ def _hash(lab: Lab, image: str) -> str:
 
 def edgesync(lab: Lab, *arguments: str) -> None:
     sys.stdout.flush()
-    subprocess.run([str(EDGESYNC), "--config", str(lab.edgesync_file), *arguments], check=False, timeout=STOP)
+    subprocess.run([*EDGESYNC, "--config", str(lab.edgesync_file), *arguments], check=False, timeout=STOP)
 
 
 def _invite(lab: Lab) -> None:

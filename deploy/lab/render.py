@@ -252,7 +252,7 @@ def ceph_settings(site: Site) -> dict[str, str]:
 
 
 def edgesync(lab: Lab) -> str:
-    """A configuration with which edgesync can be started at once."""
+    """A configuration with which edgesync can be started at once, and with which nobody waits long for what it does."""
     return yaml.safe_dump(
         {
             "cloud": "edgesync",
@@ -268,6 +268,9 @@ def edgesync(lab: Lab) -> str:
             "journal": {"url": f"sqlite+aiosqlite:///{lab.folder / 'journal.db'}"},
             "api": {"listen": f"127.0.0.1:{lab.api_port}"},
             "polling": {"active": "500ms", "idle": "5s"},
+            "probes": {"every": "2s", "deadline": "3s"},
+            "breaker": {"first": "1s", "ceiling": "5s"},
+            "audit": {"every": "10s"},
         },
         sort_keys=False,
     )

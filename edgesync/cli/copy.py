@@ -19,7 +19,7 @@ from edgesync.cli.output import complain, emit, format_option, table_of
 @click.option(
     "--stores", "named", help="Store ids, separated by commas. One that has the image makes the request fail."
 )
-@click.option("--all-stores", is_flag=True, help="Every store that does not have the image yet.")
+@click.option("--all-stores", is_flag=True, help="Every writable store that does not have the image yet.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
 @click.option("--urgent", is_flag=True, help="Before everything else, other persons' jobs included.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done, and why something would wait.")

@@ -35,9 +35,9 @@ REFRESH = 0.5
     help="Instead of a URI: a file on this machine.",
 )
 @click.option("--name", required=True, help="The image's name.")
-@click.option("--store", help="One store alone, the hub or an edge.  [default: the hub]")
+@click.option("--store", help="One store; to an edge by way of the hub, unless edge_origin is off.  [default: the hub]")
 @click.option("--stores", "named", help="Store ids, separated by commas; the hub is always one of them.")
-@click.option("--all-stores", is_flag=True, help="Every store.")
+@click.option("--all-stores", is_flag=True, help="Every writable store.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
 @click.option("--wait", is_flag=True, help="Show the progress, and end when the image is everywhere.")
 @timeout_option

@@ -45,9 +45,11 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-        \b
-    ASKING = (status, stores, copy, import_, cancel, delete_copy, pause, resume, history)
-    for command in (run, once, plan, *ASKING, doctor, config):
+    `run` is the daemon. `once`, `plan`, `doctor` and `config` work without it; all other commands ask it.
+
+    \b
+    Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupted.
+    Example: edgesync --config /etc/edgesync/edgesync.yaml plan
     """
     given = {"cloud": os_cloud, "log.level": log_level}
     overrides = {key: value for key, value in given.items() if value is not None}

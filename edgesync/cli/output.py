@@ -17,7 +17,6 @@ from rich.text import Text
 from edgesync.domain.copy import CopyState
 
 FORMATS = ("table", "json", "yaml", "value")
-Rows = Sequence[Mapping[str, Any]]
 
 format_option = click.option(
     "-f", "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."

@@ -17,8 +17,17 @@ from edgesync.config.wording import nearest, quoted, unknown
 
 PREFIX = "EDGESYNC_"
 CONFIG_VARIABLE = "EDGESYNC_CONFIG"
-# Variables that are not settings: other parts of edgesync, and its lab, read them.
-RESERVED = frozenset({CONFIG_VARIABLE, "EDGESYNC_API_URL", "EDGESYNC_LAB", "EDGESYNC_LAB_KEEP", "EDGESYNC_LAB_NAME"})
+# Variables that are not settings: other parts of edgesync, its lab and its tests read them.
+RESERVED = frozenset(
+    {
+        CONFIG_VARIABLE,
+        "EDGESYNC_API_URL",
+        "EDGESYNC_LAB",
+        "EDGESYNC_LAB_KEEP",
+        "EDGESYNC_LAB_NAME",
+        "EDGESYNC_SOAK",
+    }
+)
 _ONLY_IN_FILE = {"stores", "policies"}
 
 

@@ -23,7 +23,11 @@ def sites(picture: Picture) -> Iterator[Metric]:
 
 
 def _up(picture: Picture) -> Metric:
-    family = GaugeMetricFamily("edgesync_store_up", "1 while copies are sent to the store, else 0.", labels=["store"])
+    family = GaugeMetricFamily(
+        "edgesync_store_up",
+        "1 while copies are sent to the store; 0 while it is down or being tried.",
+        labels=["store"],
+    )
     for store in sorted(picture.world.topology.stores):
         family.add_metric([store], int(picture.site(store).breaker.state is BreakerState.CLOSED))
     return family
@@ -54,7 +58,9 @@ def _pools(picture: Picture) -> Iterator[Metric]:
 def _findings(picture: Picture) -> Metric:
     """Only of stores that were audited: no finding and no look are not the same."""
     family = GaugeMetricFamily(
-        "edgesync_findings", "Copies on which Glance and Ceph disagree, by defect.", labels=["store", "defect"]
+        "edgesync_findings",
+        "Copies on which Glance and Ceph disagree, by defect, in the last audit.",
+        labels=["store", "defect"],
     )
     for store, site in sorted(picture.world.sites.items()):
         if site.audited_at is None and not site.findings:

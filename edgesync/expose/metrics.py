@@ -38,13 +38,13 @@ class Metrics:
         )
         self._copies = Counter(
             "edgesync_copy_results",
-            "Copies that ended, by store and result.",
+            "Copies and imports that ended, by store and result.",
             ["store", "engine", "result"],
             registry=self.registry,
         )
         self._durations = Histogram(
             "edgesync_copy_duration_seconds",
-            "Time from the request to the end of a copy, by store.",
+            "Time from the request to Glance to the end of a copy or import, by store.",
             ["store", "engine"],
             buckets=COPY_SECONDS,
             registry=self.registry,
@@ -138,7 +138,7 @@ def _copies(picture: Picture) -> Metric:
 def _running(picture: Picture) -> Metric:
     family = GaugeMetricFamily("edgesync_imports_running", "Imports under way into each store.", labels=["store"])
     for store in sorted(picture.world.topology.stores):
-        running = sum(store in attempt.stores for attempt in picture.ledger.attempts)
+        running = sum(attempt.work.brings and store in attempt.stores for attempt in picture.ledger.attempts)
         family.add_metric([store], running)
     return family
 

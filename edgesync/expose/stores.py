@@ -22,7 +22,7 @@ SHOWN = 20
 def store_views(picture: Picture) -> list[StoreView]:
     """The hub first, then the edges by name."""
     counts = count_copies(picture)
-    running = Counter(store for attempt in picture.ledger.attempts for store in attempt.stores)
+    running = Counter(store for attempt in picture.ledger.attempts if attempt.work.brings for store in attempt.stores)
     stores = picture.world.topology.stores
     return [_store_view(picture, stores[store], counts, running[store]) for store in ordered_stores(picture)]
 

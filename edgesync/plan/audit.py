@@ -165,7 +165,7 @@ def _passing(look: Look, defect: Defect, grace: timedelta, now: datetime) -> lis
     """Obstacles that end by themselves."""
     found = []
     if look.locked(now):
-        until = f", until {look.task.expires_at:%H:%M} at the latest unless it goes on" if look.task else ""
+        until = f", until {look.task.expires_at:%H:%M} UTC at the latest unless it goes on" if look.task else ""
         found.append(f"an import holds the image's lock{until}")
     if defect is Defect.UNPROTECTED:
         return found

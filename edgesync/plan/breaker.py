@@ -91,7 +91,7 @@ def admits(breaker: Breaker, now: datetime, running: int) -> bool:
 
 
 def explain(breaker: Breaker) -> str:
-    """One clause for people, after the name of the store. Times are in UTC."""
+    """One clause for people, after the name of the store."""
     since = _time(breaker.since, breaker.retry_at) if breaker.since else "an unknown time"
     cause = breaker.cause.rstrip(".")
     match breaker.state:
@@ -104,7 +104,7 @@ def explain(breaker: Breaker) -> str:
         case BreakerState.HALF_OPEN:
             return f"answers again since {since}; one copy at a time until that is sure (it was down: {cause})"
         case BreakerState.OPEN:
-            again = f"; next try {breaker.retry_at:%H:%M:%S}" if breaker.retry_at else ""
+            again = f"; next try {breaker.retry_at:%H:%M:%S} UTC" if breaker.retry_at else ""
             if breaker.probed:
                 return f"does not answer since {since} ({cause}){again}"
             return f"gets no copies since {since} ({_copies(breaker.failures)} failed, the last: {cause}){again}"
@@ -140,7 +140,7 @@ def _closed(breaker: Breaker, now: datetime) -> Breaker:
 def _time(moment: datetime, today: datetime | None = None) -> str:
     """Hours and minutes; with the date when it is another than that of `today`."""
     other_day = today is not None and moment.date() != today.date()
-    return f"{moment:%Y-%m-%d %H:%M}" if other_day else f"{moment:%H:%M}"
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if other_day else f"{moment:%H:%M} UTC"
 
 
 def _copies(number: int) -> str:

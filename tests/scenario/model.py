@@ -16,7 +16,7 @@ from typing import Any
 
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import AttemptId, CopyResult, EventKind
-from edgesync.domain.policy import Policy, Repair
+from edgesync.domain.policy import Repair
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError
 from edgesync.expose.requests import CopyRequest, ImportRequest, PauseRequest, RemovalRequest, Scope
@@ -402,7 +402,3 @@ async def _data(*, whole: bool) -> AsyncIterator[bytes]:
     if not whole:
         raise ConnectionResetError
     yield bytes(1000)
-
-
-def policies_of(policy: Policy, others: Sequence[Policy]) -> tuple[Policy, ...]:
-    return (policy, *others)

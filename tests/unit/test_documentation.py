@@ -1,8 +1,9 @@
-"""What the README promises is what the code does, and the other way round."""
+"""What README and runbook promise is what the code does, and the other way round."""
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from edgesync.cli.main import cli
-from edgesync.domain.copy import CopyState
-from edgesync.domain.job import CopyResult, Work
+from edgesync.domain.copy import CopyState, StallCause, WaitReason
+from edgesync.domain.job import FAILED_KINDS, CopyResult, EventKind, JobState, Work
+from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
 from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
@@ -21,6 +23,7 @@ from tests.builders import NOW, image, policy, situation
 from tests.unit.expose.pictures import picture_of
 
 README = Path("README.md").read_text()
+RUNBOOK = Path("deploy/RUNBOOK.md").read_text()
 
 
 def exposed() -> set[str]:
@@ -46,11 +49,82 @@ def test_every_state_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", line)) == set(CopyState)
 
 
+def section(title: str) -> str:
+    """One chapter of the runbook."""
+    return RUNBOOK.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def first_column(title: str) -> list[str]:
+    """What is code in the first column of a chapter's table, with a mark that may follow."""
+    cells = re.findall(r"^\| ([^|]+) \|", section(title), re.MULTILINE)
+    return [word for cell in cells for word in re.findall(r"`[^`]+`(?: ✗)?", cell)]
+
+
+def words(title: str) -> list[str]:
+    return sorted(word.strip("`") for word in first_column(title))
+
+
+def test_the_runbook_has_every_state_and_its_sign() -> None:
+    found = re.findall(r"^\| `(.)` \| `(\w+)`", section("States of a copy"), re.MULTILINE)
+    assert sorted(found) == sorted((state.sign, state.value) for state in CopyState)
+
+
+@pytest.mark.parametrize(
+    ("title", "known"),
+    [("Why a copy waits", WaitReason), ("Stalled imports", StallCause), ("Broken copies and orphans", Defect)],
+)
+def test_the_runbook_has_every_reason(title: str, known: type[StrEnum]) -> None:
+    assert words(title) == sorted(known)
+
+
+def test_the_runbook_has_every_event_and_marks_failures() -> None:
+    events = {kind: f"`{kind}`" + (" ✗" if kind in FAILED_KINDS else "") for kind in EventKind}
+    assert sorted(first_column("Words of the history")) == sorted(events.values())
+
+
+def test_the_runbook_has_every_state_of_a_job_and_every_result() -> None:
+    last = section("Words of the history").rsplit("\n\n", 1)[1]
+    assert set(re.findall(r"`([a-z]+)`", last)) == {*JobState, *CopyResult}
+
+
+@pytest.mark.parametrize(("page", "folder"), [("README.md", "."), ("deploy/RUNBOOK.md", "deploy")])
+def test_links_lead_somewhere(page: str, folder: str) -> None:
+    text = Path(page).read_text()
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^#+ (.+)", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("http"):
+            assert (Path(folder) / target).exists(), target
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`edgesync ([a-z-]+)(?: ([a-z]+))?", README + RUNBOOK))))
+def test_every_command_that_the_pages_name_exists(command: tuple[str, str]) -> None:
+    name, sub = command
+    assert name in cli.commands
+    if isinstance(group := cli.commands[name], click.Group):
+        assert sub in group.commands
+
+
 @pytest.mark.parametrize("option", re.findall(r"--[a-z][a-z-]+", README.split("## Commands")[1].split("## HTTP")[0]))
 def test_every_option_that_the_readme_names_exists(option: str) -> None:
     commands = [cli, *cli.commands.values()]
     known = {name for command in commands for parameter in command.params for name in parameter.opts}
     assert option in known | {"--help"}
+
+
+def test_every_option_of_a_command_is_in_the_readme() -> None:
+    """But for those of the whole, and of every command's output."""
+    chapter = README.split("## Commands")[1].split("## HTTP")[0]
+    for command in cli.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and "-f" not in parameter.opts:
+                assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", chapter) for option in parameter.opts), (
+                    parameter.opts
+                )
 
 
 def test_every_option_of_a_command_has_help() -> None:

@@ -38,6 +38,14 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert "Example:" in shown.output
 
 
+def test_the_help_names_every_command_and_the_exit_codes() -> None:
+    shown = CliRunner().invoke(cli, ["--help"]).output
+    listed = shown.split("Commands:")[1]
+    assert [line.split()[0] for line in listed.splitlines() if line[:3].strip() and line.strip()] == COMMANDS
+    assert "0 done, 1 something failed, 2 usage or configuration, 130 interrupted" in shown
+    assert "for command in" not in shown
+
+
 def test_every_command_is_in_the_readme() -> None:
     readme = Path("README.md").read_text()
     for name in COMMANDS:

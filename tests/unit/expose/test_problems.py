@@ -114,6 +114,17 @@ def test_the_queue_of_a_store_counts_the_copies_that_wait_for_it() -> None:
     assert [row.queue for row in store_views(picture_of(case))] == [0, 2, 0]
 
 
+def test_removals_and_repairs_are_no_imports() -> None:
+    a, b, c = image("a"), image("b"), image("c")
+    works = ((a, Work.COPY), (b, Work.REMOVE), (c, Work.TRASH))
+    attempts = [attempt(of, "dcn0", number=number, work=work) for number, (of, work) in enumerate(works)]
+    showcase = Showcase(health=WELL)
+    showcase.picture = picture_of(situation(a, b, c, attempts=attempts))
+    assert [row.running for row in store_views(showcase.picture)] == [0, 1, 0]
+    lines = generate_latest(Metrics(showcase).registry).decode().splitlines()
+    assert 'edgesync_imports_running{store="dcn0"} 1.0' in lines
+
+
 def test_metrics_tell_the_same() -> None:
     showcase = Showcase(health=replace(WELL, config=ConfigHealth(error="bad")))
     showcase.picture = sick()

@@ -9,6 +9,7 @@ import yaml
 
 from deploy.lab import render
 from deploy.lab.layout import Lab, Release
+from edgesync.config import load
 
 
 @pytest.fixture
@@ -59,6 +60,13 @@ def test_clouds_has_everybody(lab: Lab) -> None:
     assert clouds["edgesync-appcred"]["auth"]["application_credential_id"] == "the-id"
 
 
+def test_edgesync_configuration_is_accepted(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.yaml"
+    file.write_text(render.edgesync(lab))
+    settings = load(file, {})
+    assert [store for store in settings.stores if settings.stores[store].ceph] == ["central", "dcn0", "dcn1"]
+
+
 def test_edgesync_configuration_is_complete(lab: Lab) -> None:
     def ceph(site: str) -> dict[str, str]:
         here = f"/somewhere/try/{site}"
@@ -77,6 +85,9 @@ def test_edgesync_configuration_is_complete(lab: Lab) -> None:
         "journal": {"url": "sqlite+aiosqlite:////somewhere/try/journal.db"},
         "api": {"listen": "127.0.0.1:20002"},
         "polling": {"active": "500ms", "idle": "5s"},
+        "probes": {"every": "2s", "deadline": "3s"},
+        "breaker": {"first": "1s", "ceiling": "5s"},
+        "audit": {"every": "10s"},
     }
 
 

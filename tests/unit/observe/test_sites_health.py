@@ -83,7 +83,7 @@ async def test_what_is_told_of_a_dead_site_says_why_and_what_will_happen() -> No
         cloud.pools[DCN0].down()
         await cloud.sites.first()
         (event,) = cloud.sites.events()
-        assert event.message.startswith("dcn0 does not answer since 00:00 (Can't reach the monitors")
+        assert event.message.startswith("dcn0 does not answer since 00:00 UTC (Can't reach the monitors")
         assert "go on by themselves" in event.message
 
 

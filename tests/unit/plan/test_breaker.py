@@ -138,19 +138,19 @@ def test_a_good_probe_clears_what_a_refused_one_left() -> None:
     ("breaker", "said"),
     [
         (Breaker(), "answers"),
-        (probed("OSD: timed out"), "does not answer since 12:00 (OSD: timed out); next try 12:00:05"),
+        (probed("OSD: timed out"), "does not answer since 12:00 UTC (OSD: timed out); next try 12:00:05 UTC"),
         (
             replace(probed("no"), retry_at=NOW + timedelta(days=2)),
-            "does not answer since 2026-03-01 12:00 (no); next try 12:00:00",
+            "does not answer since 2026-03-01 12:00 UTC (no); next try 12:00:00 UTC",
         ),
         (
             probed("OSD: timed out", None),
-            "answers again since 12:00; one copy at a time until that is sure (it was down: OSD: timed out)",
+            "answers again since 12:00 UTC; one copy at a time until that is sure (it was down: OSD: timed out)",
         ),
         (copied(False, False), "answers, but its last 2 copies failed (no space)"),
         (
             copied(False, False, False),
-            "gets no copies since 12:00 (3 copies failed, the last: no space); next try 12:00:05",
+            "gets no copies since 12:00 UTC (3 copies failed, the last: no space); next try 12:00:05 UTC",
         ),
     ],
 )

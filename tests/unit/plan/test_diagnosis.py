@@ -256,6 +256,7 @@ def test_rights_that_are_missing_are_named() -> None:
     assert "write objects" in found.found
     assert "look into" not in found.found
     assert "profile rbd pool=images" in found.remedy
+    assert "for each pool with clones" in found.remedy, "`auth caps` takes away what it does not name"
 
 
 def test_a_pool_beyond_its_share_is_a_problem_with_its_figures() -> None:
