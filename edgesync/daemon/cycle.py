@@ -170,6 +170,7 @@ class Cycle:
                 retries=self._recollection.retries(now),
                 rates=self._recollection.rates,
                 resting=self._recollection.resting(now),
+                unprunable=self._recollection.unprunable(now),
                 pruning=pruning,
                 makers=await self._makers(world, pruning) if world.full and pruning else {},
             ),
