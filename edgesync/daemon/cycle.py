@@ -57,6 +57,7 @@ def decide(situation: Situation, board: ProgressBoard) -> Picture:
         rules=situation.rules,
         progress=board.entries,
         stalls=board.stalls,
+        rates=dict(situation.rates),
     )
 
 
