@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 import yaml
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -51,7 +51,10 @@ def emit(data: object, table: RenderableType, values: Sequence[Sequence[object]]
             for row in values:
                 click.echo(" ".join("" if value is None else str(value) for value in row))
         case _:
-            console().print(table)
+            parts = table.renderables if isinstance(table, Group) else [table]
+            for part in parts:
+                # Sentences end with commands to copy, and people grep for them: terminals fold lines by themselves.
+                console().print(part, soft_wrap=isinstance(part, Text))
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

@@ -57,6 +57,7 @@ def decide(situation: Situation, board: ProgressBoard) -> Picture:
         rules=situation.rules,
         progress=board.entries,
         stalls=board.stalls,
+        rates=dict(situation.rates),
     )
 
 
@@ -170,6 +171,7 @@ class Cycle:
                 retries=self._recollection.retries(now),
                 rates=self._recollection.rates,
                 resting=self._recollection.resting(now),
+                unprunable=self._recollection.unprunable(now),
                 pruning=pruning,
                 makers=await self._makers(world, pruning) if world.full and pruning else {},
             ),

@@ -23,5 +23,7 @@ def foresee(picture: Picture, jobs: Sequence[Job], now: datetime) -> Picture:
         rules=picture.rules,
         now=now,
         followed=frozenset(attempt.id for attempt in ledger.attempts),
+        stalled=frozenset(picture.stalls),
+        rates=picture.rates,
     )
     return replace(picture, ledger=ledger, plan=make_plan(situation))

@@ -1,6 +1,6 @@
 """What the daemon remembers of its own doings from turn to turn, for fairness and patience.
 
-In memory only: all of it is about the last hour, and a new daemon may well begin with a clean slate.
+In memory only: all of it is about the recent past, and a new daemon may well begin with a clean slate.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from edgesync.domain.world import Ledger
 HOUR = timedelta(hours=1)
 # A copy that was mended, or could not be, is left alone for so long: the next audit may see it differently.
 REST = timedelta(minutes=5)
+# A copy whose removal was refused (somebody cloned a disk from it) is not pruned for so long: it would be the first in
+# each pass, and refused again, and nothing else's turn would come.
+RELENT = timedelta(days=1)
 # How much the newest copy counts in a store's rate.
 WEIGHT = 0.3
 # More retries into one store than any budget allows need not be counted.
@@ -32,6 +35,7 @@ class Recollection:
         self._last = datetime.min.replace(tzinfo=UTC)
         self._retried: dict[StoreId, deque[datetime]] = {}
         self._mended: dict[tuple[ImageId, StoreId], datetime] = {}
+        self._refused: dict[tuple[ImageId, StoreId], datetime] = {}
 
     def started(self, action: Start, ledger: Ledger, now: datetime) -> None:
         """An attempt has begun. No two count as begun at the same time: names would decide who waited longer."""
@@ -62,3 +66,12 @@ class Recollection:
         """Copies that were just seen to."""
         self._mended = {copy: at for copy, at in self._mended.items() if now - at < REST}
         return frozenset(self._mended)
+
+    def refused(self, image: ImageId, store: StoreId, now: datetime) -> None:
+        """A copy could not be removed."""
+        self._refused[image, store] = now
+
+    def unprunable(self, now: datetime) -> frozenset[tuple[ImageId, StoreId]]:
+        """Copies whose removal was refused lately."""
+        self._refused = {copy: at for copy, at in self._refused.items() if now - at < RELENT}
+        return frozenset(self._refused)

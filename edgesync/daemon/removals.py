@@ -127,8 +127,11 @@ def _check(picture: Picture, image: Image, store: StoreId) -> None:
 
 
 def _refuse_the_wanted(picture: Picture, image: Image, store: StoreId) -> None:
-    """RequestError for a copy that a policy would bring straight back."""
-    if any(pause.covers(image.id, store) for pause in picture.ledger.pauses):
+    """RequestError for a copy that a policy would bring straight back.
+
+    A pause of the image keeps it away. One of the whole store doesn't: the removal waits for its end, too.
+    """
+    if any(pause.image is not None and pause.covers(image.id, store) for pause in picture.ledger.pauses):
         return
     want = picture.wants.images.get(image.id)
     writable = picture.world.topology.writable

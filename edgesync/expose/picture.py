@@ -32,6 +32,8 @@ class Picture:
     # Imports of ours that do not get on. As live as the progress.
     stalls: Mapping[AttemptId, Stall] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
+    # Bytes per second that recent copies into a store made.
+    rates: Mapping[StoreId, float] = field(default_factory=dict)
     attempts: Mapping[ImageId, Attempt] = field(init=False)
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.

@@ -118,7 +118,7 @@ def _prunings(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
 
 def _prunable(image_id: ImageId, store: StoreId, situation: Situation) -> bool:
     image, hub = situation.world.images.get(image_id), situation.world.topology.hub
-    if image is None or not image.active or store not in image.stores:
+    if image is None or not image.active or store not in image.stores or (image_id, store) in situation.unprunable:
         return False
     # The hub's copy is what all others are made from.
     if store == hub or hub not in image.stores or store in situation.wants.stores(image_id):

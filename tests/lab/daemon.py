@@ -223,6 +223,11 @@ class DaemonProcess:
         self.images.append(image)
         return image
 
+    def mark(self, image: str, *, golden: bool) -> None:
+        """Give it the tag that the policy goes by, or take that away."""
+        act = self.admin.put if golden else self.admin.delete
+        act(f"{self.lab.glance_url}/v2/images/{image}/tags/{self.tag}")
+
     def show(self, image: str) -> dict[str, Any]:
         """The image as Glance shows it to an admin."""
         shown: dict[str, Any] = self.admin.get(f"{self.lab.glance_url}/v2/images/{image}").json()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
+import pytest
+from rich.console import Console, Group
+from rich.text import Text
 
+from edgesync.cli.output import emit
 from edgesync.cli.status import _screen
 from edgesync.cli.stores import _screen as stores_screen
 from edgesync.domain.copy import CopyState
@@ -103,3 +106,9 @@ def test_more_than_fits_is_said() -> None:
     lines = screen({"central": copy("present"), "dcn0": copy("present")}, marker="x")
     assert lines[0] == "all wanted copies are there for these images"
     assert lines[-1].startswith("... and more")
+
+
+def test_a_sentence_is_not_broken_in_the_middle_of_the_command_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = f"{'a long story ' * 20}-> edgesync resume --store dcn0"
+    emit({}, Group(Text(sentence), Text("short")), [], "table")
+    assert capsys.readouterr().out.splitlines() == [sentence, "short"]

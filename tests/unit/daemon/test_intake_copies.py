@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any
 
 import pytest
 
 from edgesync.daemon import copies
+from edgesync.domain.copy import Stall, StallCause
 from edgesync.domain.job import EventKind, JobState
-from edgesync.domain.store import Store, StoreId
+from edgesync.domain.store import Overrun, Store, StoreId, StoreSettings
+from edgesync.domain.window import Window, Windows
 from edgesync.errors import NotFoundError, RequestError, TransientError
 from edgesync.expose.jobs import job_view
 from edgesync.expose.requests import CopyRequest
-from tests.builders import attempt, failure, image, job, policy, situation, topology
+from tests.builders import NOW, attempt, failure, image, job, policy, situation, topology
 from tests.unit.daemon.paper import Counter, counter
 from tests.unit.expose.pictures import picture_of
+
+# It is noon.
+MIDDAY = Windows(windows=(Window(days=frozenset(range(7)), start=time(11), end=time(13)),))
 
 
 def request(**given: Any) -> CopyRequest:
@@ -134,6 +140,22 @@ async def test_a_dry_run_tells_what_would_start_and_what_would_wait_and_writes_n
         assert row.waiting.startswith(waiting)
         assert bool(row.waiting) == bool(waiting)
     assert (at.journal.kept, at.journal.events, at.told) == ({}, [], [])
+
+
+async def test_a_dry_run_knows_that_a_stalled_import_keeps_no_slot() -> None:
+    one, other = image("one"), image("other")
+    stuck = attempt(other, "dcn1")
+    stall = Stall(since=NOW, store=StoreId("dcn1"), cause=StallCause.STORE_DOWN, why="dcn1 is down", next="wait")
+    at = counter(picture_of(situation(one, other, attempts=[stuck], imports=1), stalls={stuck.id: stall}))
+    taken = await at.intake.copy(request(image="one", stores=("dcn0",), dry_run=True))
+    assert job_view(taken.jobs[0], taken.foreseen).stores[0].waiting == ""
+
+
+async def test_a_dry_run_knows_what_is_too_slow_for_its_window() -> None:
+    closing = StoreSettings(windows=MIDDAY, overrun=Overrun.STOP)
+    at = counter(picture_of(situation(image(), settings={"dcn0": closing}, rates={"dcn0": 1000})))
+    taken = await at.intake.copy(request(image="img", stores=("dcn0",), dry_run=True))
+    assert job_view(taken.jobs[0], taken.foreseen).stores[0].waiting.startswith("window: it would run beyond")
 
 
 async def test_a_dry_run_of_a_policy_sees_its_jobs_get_into_each_others_way() -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from edgesync.domain.job import EventKind, Work
+from edgesync.domain.pause import Pause
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import RbdImage
 from edgesync.domain.store import StoreId
@@ -117,9 +118,18 @@ async def test_a_copy_that_a_policy_wants_is_only_taken_away_with_a_pause() -> N
     assert "edgesync resume --image id-img --store dcn0" in taken.notes[0]
 
 
-async def test_a_pause_that_is_there_already_is_enough() -> None:
-    at = counter(picture_of(situation(GOLDEN, policies=[policy()]), pauses=[pause(store="dcn0")]))
+@pytest.mark.parametrize("paused", [pause(image=GOLDEN), pause(image=GOLDEN, store="dcn0")])
+async def test_a_pause_of_the_image_that_is_there_already_is_enough(paused: Pause) -> None:
+    at = counter(picture_of(situation(GOLDEN, policies=[policy()]), pauses=[paused]))
     assert (await at.intake.remove(request())).jobs
+
+
+@pytest.mark.parametrize("paused", [pause(), pause(store="dcn0"), pause(image=GOLDEN, store="dcn1")])
+async def test_a_pause_that_ends_for_the_removal_and_the_policy_alike_keeps_no_copy_away(paused: Pause) -> None:
+    at = counter(picture_of(situation(GOLDEN, policies=[policy()]), pauses=[paused]))
+    with pytest.raises(RequestError, match="straight back"):
+        await at.intake.remove(request())
+    assert at.journal.kept == {}
 
 
 async def test_a_copy_that_an_open_job_asks_for_is_not_taken_away() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from edgesync.daemon.recollection import HOUR, REST, Recollection
+from edgesync.daemon.recollection import HOUR, RELENT, REST, Recollection
 from edgesync.domain.action import Start
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Origin, Work
@@ -52,6 +52,13 @@ def test_what_was_mended_rests_for_a_while_and_what_was_copied_does_not() -> Non
     assert memory.resting(NOW) == {("id-img", "dcn0")}
     assert memory.resting(NOW + REST) == frozenset()
     assert memory.served.keys() == {DCN1}
+
+
+def test_a_copy_that_could_not_be_removed_is_not_pruned_for_a_day() -> None:
+    memory = Recollection()
+    memory.refused(ImageId("id-img"), DCN0, NOW)
+    assert memory.unprunable(NOW) == {("id-img", "dcn0")}
+    assert memory.unprunable(NOW + RELENT) == frozenset()
 
 
 def test_the_rate_of_a_store_follows_its_copies_slowly() -> None:

@@ -39,6 +39,7 @@ def picture_of(
         budget=case.budget,
         progress={(entry.image, entry.store): entry for entry in progress},
         stalls=stalls or {},
+        rates=case.rates,
     )
 
 

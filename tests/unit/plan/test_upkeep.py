@@ -315,6 +315,19 @@ def test_what_can_not_be_pruned_now_does_not_count() -> None:
     assert started(make_plan(case)) == {("img2", "dcn0")}
 
 
+def test_a_copy_that_could_not_be_pruned_lately_takes_no_other_ones_turn() -> None:
+    images = [image(f"img{number}", stores=("central", "dcn0"), tags=()) for number in range(2)]
+    case = situation(
+        *images,
+        pruning=[replace(PRUNING, prune_limit=1)],
+        makers=made(*((entry, "dcn0") for entry in images)),
+        unprunable=[(images[0], "dcn0")],
+    )
+    assert started(make_plan(case)) == {("img1", "dcn0")}
+    person = replace(case, ledger=replace(case.ledger, jobs=(job(images[0], "dcn0", work=Work.REMOVE),)))
+    assert ("img0", "dcn0") in started(make_plan(person))
+
+
 def test_one_image_is_pruned_at_one_site_at_a_time() -> None:
     plan = make_plan(
         situation(
