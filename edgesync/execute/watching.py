@@ -9,6 +9,7 @@ import structlog
 
 from edgesync.domain.image import Image, ImportTask, TaskStatus
 from edgesync.domain.job import Attempt, Work
+from edgesync.domain.store import StoreId
 from edgesync.errors import TransientError
 from edgesync.execute.gauge import Gauge
 from edgesync.execute.progress import being_written
@@ -30,6 +31,8 @@ class Ending:
     task: ImportTask | None
     # Why nobody waits for its end any more; empty: Glance has ended it.
     cut: str = ""
+    # Stores that had the data at any time: what Glance takes back again does not show in the image.
+    reached: frozenset[StoreId] = frozenset()
 
 
 class ImportWatch:
@@ -44,6 +47,7 @@ class ImportWatch:
         gauge = Gauge(bench, attempt)
         stalls = StallWatch(bench, attempt, patience=self._bench.tuning.stall_after)
         pause = self._bench.tuning.poll
+        reached: frozenset[StoreId] = frozenset()
         while True:
             try:
                 image = await bench.look(attempt.image)
@@ -54,14 +58,15 @@ class ImportWatch:
                 await stalls.blind(trouble.message)
                 await bench.clock.sleep(pause)
                 continue
+            reached |= image.stores
             task = next((task for task in tasks if task.id == attempt.task), None)
             if attempt.task is None or image.lock != attempt.task:
-                return Ending(image=image, task=task)
+                return Ending(image=image, task=task, reached=reached)
             if attempt.work is Work.IMPORT and _in_vain(image, task):
-                return Ending(image=image, task=task)
+                return Ending(image=image, task=task, reached=reached)
             holder = bench.locks.holder(image, tasks, bench.clock.now())
             if holder is not None and expired(holder, bench.clock.now()):
-                return Ending(image=image, task=task, cut=_expired(holder.updated_at))
+                return Ending(image=image, task=task, cut=_expired(holder.updated_at), reached=reached)
             writing = being_written(attempt, image)
             reading = await gauge.read(writing)
             bench.board.update(attempt, image, task, bench.clock.now(), measured=reading.written)
