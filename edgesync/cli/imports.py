@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from edgesync.cli.progress import Transfer, meter
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.daemon.formats import START, guessed_format
 from edgesync.domain.image import Visibility
-from edgesync.errors import EdgesyncError
+from edgesync.errors import EdgesyncError, UnreachableError
 
 # Bytes read at a time, and seconds between two words about them.
 PIECE = 1 << 20
@@ -121,11 +120,21 @@ async def _send(daemon: DaemonApi, job: Job, path: Path) -> Job:
     try:
         return await daemon.send(f"/v1/jobs/{job['id']}/data", _pieces(path, f"{path.name} -> staging"))
     except (EdgesyncError, asyncio.CancelledError, OSError):
-        # The daemon has seen the connection end, and may have been faster.
-        with suppress(EdgesyncError):
-            await daemon.post(f"/v1/jobs/{job['id']}/cancel", {"requested_by": caller()})
-        complain(f"the file was not sent whole; job {job['id']} is over")
+        await _give_up(daemon, job)
         raise
+
+
+async def _give_up(daemon: DaemonApi, job: Job) -> None:
+    """Cancel the job, and say what is left of it."""
+    left = "is over, and its image is deleted again"
+    try:
+        await daemon.post(f"/v1/jobs/{job['id']}/cancel", {"requested_by": caller()})
+    except UnreachableError:
+        left = "and its image are cleared away when the daemon runs again"
+    except EdgesyncError:
+        # It has seen the connection end, and was faster.
+        pass
+    complain(f"the file was not sent whole; job {job['id']} {left}", f"edgesync history {job['image']}")
 
 
 async def _pieces(path: Path, label: str) -> AsyncIterator[bytes]:
@@ -146,6 +155,9 @@ async def _pieces(path: Path, label: str) -> AsyncIterator[bytes]:
 
 
 def _guessed(path: Path) -> str:
+    if not path.is_file():
+        # What is read of a pipe to guess would be missing in the image.
+        raise click.UsageError(f"{path} is no regular file and can be read only once; say its --disk-format")
     with path.open("rb") as file:
         disk_format, notes = guessed_format(path.name, file.read(START))
     for note in notes:

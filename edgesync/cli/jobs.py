@@ -140,10 +140,10 @@ def _things(jobs: Sequence[Job]) -> str:
 def _transfers(job: Job) -> list[Transfer]:
     name = job["image_name"] or job["image"]
     arrow = "->" if Work(job["work"]).brings else "at"
-    return [_transfer(f"{name} {arrow} {row['store']}", row, job["waiting"]) for row in job["stores"]]
+    return [_transfer(f"{name} {arrow} {row['store']}", row) for row in job["stores"]]
 
 
-def _transfer(label: str, row: Mapping[str, Any], waiting: str) -> Transfer:
+def _transfer(label: str, row: Mapping[str, Any]) -> Transfer:
     ended = row["result"] != CopyResult.PENDING
     begun = row["since"] or row["stalled"]
     return Transfer(
@@ -153,7 +153,7 @@ def _transfer(label: str, row: Mapping[str, Any], waiting: str) -> Transfer:
         rate=row["rate"] or 0.0,
         eta=row["eta"],
         since=datetime.fromisoformat(row["since"]) if row["since"] else None,
-        waiting="" if ended or begun else row["waiting"] or waiting or "it starts next",
+        waiting="" if ended or begun else row["waiting"] or "it starts next",
         stalled="" if ended else row["stalled"],
         outcome=row["result"] if ended else "",
         succeeded=CopyResult(row["result"]).good,

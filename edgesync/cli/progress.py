@@ -81,14 +81,17 @@ def figures(transfer: Transfer, course: Course) -> str:
     if transfer.outcome:
         if not transfer.succeeded or course.elapsed <= 0:
             return transfer.outcome
-        return f"{transfer.outcome} in {seconds(course.elapsed)}, {size(course.total / course.elapsed)}/s"
+        average = f", {size(course.total / course.elapsed)}/s" if course.total else ""
+        return f"{transfer.outcome} in {seconds(course.elapsed)}{average}"
     if transfer.waiting:
         return f"waiting ({transfer.waiting})"
     if transfer.stalled:
         return f"stalled ({transfer.stalled})"
-    text = f"{size(transfer.done)} of {size(transfer.total)}, {seconds(course.elapsed)}"
+    of_how_much = f"of {size(transfer.total)}" if transfer.total else "so far"
+    text = f"{size(transfer.done)} {of_how_much}, {seconds(course.elapsed)}"
     if transfer.rate > 0:
-        text += f", {size(transfer.rate)}/s, {seconds(transfer.eta)} to go"
+        to_go = f", {seconds(transfer.eta)} to go" if transfer.total else ""
+        text += f", {size(transfer.rate)}/s{to_go}"
     return text
 
 

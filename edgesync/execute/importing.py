@@ -7,6 +7,7 @@ image record, which exists for its sake alone, is deleted again.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterable
 from dataclasses import replace
 
@@ -145,7 +146,7 @@ class ImportEngine:
         self._bench.board.clear(attempt)
         # Not by its status: an image that somebody deactivates just now has its data, and stays.
         if not ending.image.stores:
-            await self._nothing_came(attempt, _why(ending))
+            await self._nothing_came(attempt, _why(attempt, await self._source(attempt), ending))
             return
         verdict = judge(attempt, ending.image, ending.task, cut=ending.cut)
         verdict = excused(attempt, verdict, await self._bench.outages(verdict))
@@ -192,10 +193,17 @@ class ImportEngine:
         return source
 
 
-def _why(ending: Ending) -> str:
+def _why(attempt: Attempt, source: ImportSource, ending: Ending) -> str:
     """The reason of an import after which the image has no data. Glance's own word for it says little (tried)."""
     if ending.cut:
         return ending.cut
     said = ending.task.message.strip() if ending.task is not None else ""
-    reason = "Glance could not import the data" + (f" ({said})" if said else "")
-    return f"{reason}: glance-api's log tells why; can that host reach the source?"
+    log_tells = "glance-api's log tells why" + (f" (its task says: {said})" if said else "")
+    if ending.reached:
+        # All or nothing. Glance names every store as failed, and writes them in this order.
+        blamed = [store for store in attempt.stores if store not in ending.reached]
+        written = ", ".join(sorted(ending.reached))
+        return f"all or nothing: {written} had the data, {' or '.join(blamed) or 'another store'} failed; {log_tells}"
+    if source.uri is None:
+        return f"Glance could not import the file's data; {log_tells}"
+    return f"Glance could not import {source.uri}; {log_tells}; on its host, try: curl -fIL {shlex.quote(source.uri)}"

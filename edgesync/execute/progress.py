@@ -76,7 +76,9 @@ class ProgressBoard:
         told = self._written(attempt, writing, task)
         written = told if measured is None else measured
         for store in attempt.stores:
-            done = total if store in image.stores else min(total, written) if store == writing else 0
+            # Of what Glance fetches, nobody knows the size before it is in its first store.
+            so_far = min(total, written) if total else written
+            done = total if store in image.stores else so_far if store == writing else 0
             self._note(attempt, store, done=done, total=total, now=now)
 
     def _written(self, attempt: Attempt, writing: StoreId | None, task: ImportTask | None) -> int:

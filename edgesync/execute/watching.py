@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from edgesync.domain.image import Image, ImportTask, TaskStatus
 from edgesync.domain.job import Attempt, Work
+from edgesync.domain.store import StoreId
 from edgesync.errors import TransientError
 from edgesync.execute.gauge import Gauge
 from edgesync.execute.progress import being_written
@@ -31,6 +32,8 @@ class Ending:
     task: ImportTask | None
     # Why nobody waits for its end any more; empty: Glance has ended it.
     cut: str = ""
+    # Stores that had the data at any time: what Glance takes back again does not show in the image.
+    reached: frozenset[StoreId] = frozenset()
 
 
 class ImportWatch:
@@ -45,6 +48,7 @@ class ImportWatch:
         gauge = Gauge(bench, attempt)
         stalls = StallWatch(bench, attempt, patience=self._bench.tuning.stall_after)
         pause = self._bench.tuning.poll
+        reached: frozenset[StoreId] = frozenset()
         while True:
             try:
                 image = await bench.look(attempt.image)
@@ -59,8 +63,9 @@ class ImportWatch:
                 await stalls.blind(trouble.message)
                 await bench.clock.sleep(pause)
                 continue
+            reached |= image.stores
             if ending is not None:
-                return ending
+                return replace(ending, reached=reached | ending.image.stores)
             writing = being_written(attempt, image)
             reading = await gauge.read(writing)
             bench.board.update(attempt, image, _own(attempt, tasks), bench.clock.now(), measured=reading.written)

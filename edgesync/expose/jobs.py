@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgesync.domain.action import Waiting
 from edgesync.domain.copy import Stall
-from edgesync.domain.job import Job, StoreResult
+from edgesync.domain.job import Attempt, Job, StoreResult
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import JobView, StoreResultView
 
@@ -44,6 +44,10 @@ def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> Store
         return view
     image = picture.world.images.get(job.image)
     view.bytes_total = image.size if image and job.work.brings else None
+    if job.work.brings and (attempt := _bringing(job, entry, picture)):
+        # Begun, and not looked at yet: a file on its way to Glance, an import in its first second.
+        view.since = attempt.started_at
+        return view
     waiting = next((waiting for waiting in _waits_of(job, picture) if entry.store in waiting.stores), None)
     if waiting is not None:
         view.waiting, view.until = f"{waiting.reason}: {waiting.why}", waiting.until
@@ -51,9 +55,15 @@ def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> Store
 
 
 def _stall_of(job: Job, entry: StoreResult, picture: Picture) -> Stall | None:
-    attempt = picture.attempts.get(job.image)
-    stall = picture.stalls.get(attempt.id) if attempt is not None and entry.store in attempt.stores else None
+    attempt = _bringing(job, entry, picture)
+    stall = picture.stalls.get(attempt.id) if attempt is not None else None
     return stall if stall is not None and stall.store == entry.store else None
+
+
+def _bringing(job: Job, entry: StoreResult, picture: Picture) -> Attempt | None:
+    """What brings the image to this store just now, for this job or for another one."""
+    attempt = picture.attempts.get(job.image)
+    return attempt if attempt is not None and attempt.work.brings and entry.store in attempt.stores else None
 
 
 def _waits_of(job: Job, picture: Picture) -> Sequence[Waiting]:

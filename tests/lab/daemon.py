@@ -66,7 +66,7 @@ class DaemonProcess:
 
     def start(self) -> None:
         self.launch()
-        self.until(self._ready, "the daemon is ready", seconds=START)
+        self.until(self.ready, "the daemon is ready", seconds=START)
 
     def launch(self) -> None:
         """Start it, and don't wait until it is ready."""
@@ -96,8 +96,11 @@ class DaemonProcess:
 
     def hang_up(self) -> None:
         """Have it read its configuration again."""
+        self.signal(signal.SIGHUP)
+
+    def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
-        self.process.send_signal(signal.SIGHUP)
+        self.process.send_signal(number)
 
     def configure(self, **changes: Any) -> None:
         """Write other values into the configuration; who runs on it hears of it by `hang_up`."""
@@ -266,7 +269,7 @@ class DaemonProcess:
         for site in SITES:
             tamper.empty_trash(self.lab, site)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/readyz", timeout=ANSWER).ok
         except requests.ConnectionError:

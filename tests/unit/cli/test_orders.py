@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -193,8 +195,22 @@ async def test_the_job_of_a_file_that_could_not_be_sent_is_cancelled(shell: Term
     shell.patch.setattr(shell.at.staging, "stage", broken)
     said = await shell.edgesync("import", "--file", str(file), "--name", "x")
     assert said.code == 1
-    assert f"the file was not sent whole; job {shell.at.job.id} is over" in said.err
+    assert f"the file was not sent whole; job {shell.at.job.id} is over, and its image is deleted again" in said.err
     assert shell.at.job.state is JobState.CANCELLED
+
+
+async def test_a_pipe_is_not_read_twice(shell: Terminal, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said = await shell.edgesync("import", "--file", str(pipe), "--name", "x")
+    assert said.code == 2
+    assert "can be read only once; say its --disk-format" in said.err
+    assert shell.at.journal.kept == {}
+    writing = asyncio.create_task(asyncio.to_thread(pipe.write_bytes, b"all of it"))
+    said = await shell.edgesync("import", "--file", str(pipe), "--name", "x", "--disk-format", "raw")
+    await writing
+    assert said.code == 0, said.err
+    assert shell.at.staging.got == {shell.at.job.id: b"all of it"}
 
 
 async def test_status_and_stores_lead_with_what_is_paused(

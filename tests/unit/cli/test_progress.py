@@ -39,6 +39,12 @@ def test_the_end_tells_the_average() -> None:
     assert told((running(), 4), (running(), 16), (ended, 99)) == "copied in 0:16, 64.0 MiB/s"
 
 
+def test_what_is_of_unknown_size_is_told_without_it() -> None:
+    fetched = Transfer(label="x", since=BEGAN, done=5 << 20, rate=1 << 20, eta=0.0)
+    assert told((fetched, 5)) == "5.0 MiB so far, 0:05, 1.0 MiB/s"
+    assert told((fetched, 5), (Transfer(label="x", outcome="copied", succeeded=True), 9)) == "copied in 0:05"
+
+
 def test_an_end_without_a_beginning_is_just_an_end() -> None:
     assert told((Transfer(label="x", outcome="copied", succeeded=True), 5)) == "copied"
     assert told((running(), 4), (Transfer(label="x", outcome="failed"), 5)) == "failed"

@@ -75,7 +75,9 @@ async def test_an_import_of_which_nothing_came_leaves_nothing_behind() -> None:
     assert on.glance.images == {}
     assert on.end.results == {"central": FAILED, "dcn0": FAILED, "dcn1": FAILED}, "its job expects nothing more"
     assert on.end.failures == []
-    assert "(HTTP 404 from the source): glance-api's log tells why" in on.end.reasons
+    assert "Glance could not import http://images/rhel.raw" in on.end.reasons
+    assert "(its task says: HTTP 404 from the source)" in on.end.reasons
+    assert "curl -fIL http://images/rhel.raw" in on.end.reasons
     assert on.lost == [NEW.id]
 
 
@@ -96,6 +98,20 @@ async def test_all_or_nothing_that_missed_a_store_leaves_nothing_behind() -> Non
     assert on.glance.images == {}
     assert on.end.results == {"central": FAILED, "dcn0": FAILED}
     assert "all or nothing: no copy came to dcn0" in on.end.reasons
+
+
+async def test_all_or_nothing_names_the_stores_that_may_have_failed_not_those_that_had_the_data() -> None:
+    on = rig()
+    one = asked_for(on, "central", "dcn0", "dcn1", allow_failure=False)
+
+    def written() -> None:
+        on.glance.change(NEW.id, status="active", stores=store_ids("central", "dcn0"))
+        becomes(on, failed=("central", "dcn0", "dcn1"))
+
+    on.glance.on_import = lambda: on.clock.after(20, written)
+    await on.engines.imports.begin(one)
+    assert on.glance.images == {}
+    assert "all or nothing: central, dcn0 had the data, dcn1 failed; glance-api's log" in on.end.reasons
 
 
 async def test_a_worker_that_died_before_anything_came_ends_it_when_its_lock_expires() -> None:

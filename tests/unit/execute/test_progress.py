@@ -67,6 +67,12 @@ def test_more_than_the_whole_is_never_shown() -> None:
     assert done(board, "dcn0") == MIB
 
 
+def test_what_glance_fetches_grows_before_its_size_is_known() -> None:
+    board, one = ProgressBoard(), attempt(image(size=None), "central", "dcn0")
+    board.update(one, image(size=None, stores=()), None, at(0), measured=5 * MIB)
+    assert (done(board, "central"), done(board, "dcn0")) == (5 * MIB, 0)
+
+
 def test_nothing_stays_when_it_is_over() -> None:
     board, one = ProgressBoard(), attempt(image(), "dcn0")
     board.update(one, image(), None, at(0))

@@ -46,6 +46,15 @@ def test_a_stalled_import_tells_since_when_why_and_what_comes_next() -> None:
     assert (first.stalled, second.stalled) == ("nothing grows there; it is retried at 13:00", "")
 
 
+def test_what_has_begun_but_was_not_looked_at_yet_does_not_wait() -> None:
+    one = image()
+    case = situation(one, attempts=[attempt(one, "dcn0")], jobs=[job(one, "dcn0", "dcn1")])
+    first, second = job_view(case.ledger.jobs[0], picture_of(case)).stores
+    assert (first.since, first.waiting) == (NOW, "")
+    assert second.since is None
+    assert "the copy to dcn0 goes first" in second.waiting
+
+
 def test_a_broken_copy_says_what_is_wrong_and_where_edgesync_would_mend_it() -> None:
     one = image(stores=("central", "dcn0"))
     picture = picture_of(situation(one), sites=[site("dcn0", finding(one, "dcn0", Defect.UNPROTECTED))])
