@@ -38,6 +38,7 @@ REFRESH = 0.5
 @click.option("--stores", "named", help="Store ids, separated by commas; the hub is always one of them.")
 @click.option("--all-stores", is_flag=True, help="Every writable store.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
+@click.option("--urgent", is_flag=True, help="Before everything else, other persons' jobs included.")
 @click.option("--wait", is_flag=True, help="Show the progress, and end when the image is everywhere.")
 @timeout_option
 @click.option("--hidden", is_flag=True, help="Leave the image out of lists.")

@@ -61,8 +61,9 @@ def _row(row: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _health(row: Mapping[str, Any]) -> Text:
     state = BreakerState(row["health"]["state"])
-    text = _HEALTH[state] + (", paused" if row["paused"] else "")
-    style = "bold red" if state is not BreakerState.CLOSED else "yellow" if row["paused"] else "green"
+    text = _HEALTH[state] + (", not watched" if row["refusal"] else "") + (", paused" if row["paused"] else "")
+    so_so = row["refusal"] or row["paused"]
+    style = "bold red" if state is not BreakerState.CLOSED else "yellow" if so_so else "green"
     return Text(text, style=style)
 
 

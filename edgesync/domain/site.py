@@ -109,6 +109,8 @@ class Site:
 
     store: StoreId
     breaker: Breaker = field(default_factory=Breaker)
+    # What Ceph refuses to edgesync: nobody watches the site, though copies go on. Empty: nothing.
+    refusal: str = ""
     # None while unknown: Ceph is not configured, or no probe has succeeded yet.
     capacity: Capacity | None = None
     # By image. Treat as read-only.

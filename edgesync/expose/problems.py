@@ -35,6 +35,12 @@ def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
     """What concerns one store."""
     if _is_down(picture, store):
         yield _down(picture, store)
+    if refusal := picture.site(store).refusal:
+        yield ProblemView(
+            bad=True,
+            what=f"edgesync can't watch {store}, where copies go on: {refusal.rstrip('.')}",
+            remedy="edgesync doctor tells which rights are missing; until then nobody finds leftovers there",
+        )
     yield from _stalled(picture, store)
     yield from _full(picture, picture.site(store))
     yield from _found(picture.site(store))

@@ -39,6 +39,7 @@ def _store_view(picture: Picture, store: Store, counts: Counter[tuple[StoreId, C
         running=running,
         max_concurrent=picture.budget.of(store.id),
         health=_breaker_view(site.breaker),
+        refusal=site.refusal,
         capacity=_capacity_view(picture, site),
         window=_window_view(picture, store.id),
         paused=[_pause_view(picture, pause) for pause in pauses_of(picture, store.id)],

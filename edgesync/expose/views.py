@@ -122,6 +122,8 @@ class StoreView(BaseModel):
     running: int
     max_concurrent: int
     health: BreakerView
+    # What Ceph refuses to edgesync, which can't watch the site then; empty: nothing.
+    refusal: str
     # None while unknown.
     capacity: CapacityView | None
     # None: open at any time.

@@ -62,8 +62,8 @@ class Prober:
         self._running: asyncio.Task[EdgesyncError | None] | None = None
         # When the last probe ended, and what was wrong.
         self._last: tuple[datetime, EdgesyncError | None] | None = None
-        # What Ceph refused when it was last told.
-        self._refusal = ""
+        # What Ceph refuses to us; empty: nothing.
+        self.refusal = ""
 
     async def run(self) -> None:
         """Probe for ever, when it is time."""
@@ -119,6 +119,7 @@ class Prober:
         """Ask another cluster from now on, or none. Call while no probe is under way."""
         self.cluster = cluster
         self.capacity = None
+        self.refusal = ""
         self._last = None
         self._next = self._clock.now()
         if cluster is None and self.breaker.probed:
@@ -171,13 +172,13 @@ class Prober:
 
     def _tell_refusal(self, error: EdgesyncError | None) -> None:
         refusal = error.message if isinstance(error, PermanentError) else ""
-        if refusal == self._refusal:
+        if refusal == self.refusal:
             return
         if refusal and error is not None:
             log.error("site can't be probed: copies go on", store=self.store, why=refusal, remedy=error.remedy)
         elif error is None:
             log.info("site can be probed again", store=self.store)
-        self._refusal = refusal
+        self.refusal = refusal
 
     def _move(self, breaker: Breaker) -> None:
         before, self.breaker = self.breaker.state, breaker

@@ -190,6 +190,7 @@ class Sites:
         return Site(
             store=store,
             breaker=post.prober.breaker,
+            refusal=post.prober.refusal,
             capacity=post.prober.capacity,
             findings=post.auditor.findings,
             audited_at=post.auditor.audited_at,

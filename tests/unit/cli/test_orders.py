@@ -163,8 +163,10 @@ async def test_wrong_usage_is_exit_code_2_and_sends_nothing(shell: Terminal, arg
 
 async def test_an_image_is_imported_from_a_uri_with_all_that_describes_it(shell: Terminal) -> None:
     described = ("--hidden", "--min-disk", "10", "--property", "a=b=c", "--tag", "golden", "--visibility", "public")
-    said = await shell.edgesync("import", "http://images/x.qcow2", "--name", "x", "--stores", "dcn1,dcn0", *described)
+    asked = ("--name", "x", "--stores", "dcn1,dcn0", "--urgent")
+    said = await shell.edgesync("import", "http://images/x.qcow2", *asked, *described)
     assert said.code == 0, said.err
+    assert shell.at.job.urgent
     assert "note: central was added" in said.err
     assert "note: a qcow2 image can't be cloned copy-on-write" in said.err
     source = shell.at.job.source

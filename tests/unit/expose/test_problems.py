@@ -67,6 +67,14 @@ def test_stores_that_are_down_come_first_and_what_is_on_purpose_last() -> None:
     ]
 
 
+def test_a_site_that_nobody_can_watch_is_told() -> None:
+    refused = replace(site("dcn0"), refusal="client.edgesync may not read pool images.")
+    (problem,) = problems(picture_of(situation(), sites=[refused]), WELL)
+    assert problem.bad
+    assert problem.what == "edgesync can't watch dcn0, where copies go on: client.edgesync may not read pool images"
+    assert "edgesync doctor" in problem.remedy
+
+
 def test_a_healthy_cloud_has_no_problem() -> None:
     assert problems(picture_of(situation(image())), WELL) == []
 

@@ -155,13 +155,15 @@ async def test_a_site_that_refuses_us_is_not_down() -> None:
         seen = cloud.sites.sites([DCN0])[DCN0]
         assert seen.breaker.state is BreakerState.CLOSED
         assert "client.edgesync may not" in seen.breaker.cause
+        assert "client.edgesync may not" in seen.refusal
         assert seen.capacity is None, "what can't be asked is not known"
         with pytest.raises(PermanentError):
             await cloud.sites.check(DCN0)
         assert cloud.told() == []
         cloud.pools[DCN0].permitted = True
         await cloud.clock.sleep(60)
-        assert not cloud.sites.sites([DCN0])[DCN0].breaker.cause
+        seen = cloud.sites.sites([DCN0])[DCN0]
+        assert (seen.breaker.cause, seen.refusal) == ("", "")
 
 
 async def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
