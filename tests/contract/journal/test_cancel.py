@@ -181,5 +181,5 @@ async def test_what_was_left_of_an_image_that_is_gone_goes_by_its_id(journal: Sq
     await journal.add_job(job)
     await journal.cancel(job.id, at=NOON)
     assert await told(journal, EventKind.JOB_CANCELLED) == [
-        f"Moving what is left of {A} at dcn0 to the trash was cancelled."
+        f"Moving what is left of {IMAGE} at dcn0 to the trash was cancelled."
     ]
