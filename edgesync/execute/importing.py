@@ -7,6 +7,7 @@ image record, which exists for its sake alone, is deleted again.
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import AsyncIterable
 from dataclasses import replace
@@ -65,6 +66,9 @@ class ImportEngine:
             accepted = True
         except EdgesyncError as refusal:
             reason = refusal.message
+            raise
+        except asyncio.CancelledError:
+            reason = "edgesync was stopped before the file had arrived whole; send it again"
             raise
         finally:
             if not accepted:

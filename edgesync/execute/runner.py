@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -45,6 +45,8 @@ class HandedOver:
     imports: int = 0
     # Removals and repairs that stand still until then.
     others: int = 0
+    # Files that were coming in, and of which nothing is kept.
+    files: int = 0
 
     @property
     def sentence(self) -> str:
@@ -56,6 +58,9 @@ class HandedOver:
         if self.others:
             rests = "removal or repair is" if self.others == 1 else "removals or repairs are"
             parts.append(f"{self.others} {rests} taken up again at the next start")
+        if self.files:
+            was = "file that was coming in is" if self.files == 1 else "files that were coming in are"
+            parts.append(f"{self.files} {was} to be sent again")
         return "; ".join(parts)
 
 
@@ -69,6 +74,8 @@ class Runner:
         self._tasks: dict[AttemptId, asyncio.Task[None]] = {}
         # Those being worked on, by a task or by whoever holds them.
         self._attempts: dict[AttemptId, Attempt] = {}
+        # Those held, with the task of whoever holds them.
+        self._holders: dict[AttemptId, asyncio.Task[Any]] = {}
         # How often the task of an open attempt has broken off.
         self._breaks: dict[AttemptId, int] = {}
 
@@ -88,18 +95,25 @@ class Runner:
 
     @contextmanager
     def holding(self, attempt: Attempt) -> Iterator[None]:
-        """Count an attempt as followed while somebody else works on it: a file that is being received for it."""
+        """Count an attempt as followed while somebody else works on it: a file that is being received for it.
+
+        Their task is cancelled when the daemon stops.
+        """
         self._attempts[attempt.id] = attempt
+        if holder := asyncio.current_task():
+            self._holders[attempt.id] = holder
         try:
             yield
         finally:
+            self._holders.pop(attempt.id, None)
             self._attempts.pop(attempt.id, None)
             self._on_end()
 
     async def stop(self) -> HandedOver:
-        """Stop watching, within a bound; what Glance copies goes on there. Says what is left."""
+        """Stop watching and taking files in, within a bound; what Glance copies goes on there. Says what is left."""
         left = [self._attempts[attempt] for attempt in self._tasks]
-        tasks = list(self._tasks.values())
+        files = len(self._holders)
+        tasks = [*self._tasks.values(), *self._holders.values()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -107,7 +121,7 @@ class Runner:
             for task in late:
                 log.warning("does not stop; left to the next daemon", task=task.get_name(), waited=FAREWELL)
         imports = sum(attempt.work.brings for attempt in left)
-        return HandedOver(imports=imports, others=len(left) - imports)
+        return HandedOver(imports=imports, others=len(left) - imports, files=files)
 
     def _start(self, attempt: Attempt, run: Callable[[Attempt], Awaitable[None]]) -> None:
         self._attempts[attempt.id] = attempt

@@ -23,6 +23,8 @@ from edgesync.domain.site import Defect, Finding, RbdImage
 from edgesync.domain.store import StoreId
 
 IMAGE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# What writes a copy of an image in one of these is an import, and holds its lock.
+AT_REST = frozenset({"active", "deactivated"})
 # In these an image is on its way out.
 LEAVING = frozenset({"pending_delete", "deleted"})
 
@@ -128,7 +130,7 @@ def _under_way(look: Look, defect: Defect, grace: timedelta, now: datetime) -> b
         # Glance takes copies of a failed all-or-nothing import away while it holds the lock.
         removed = look.image.status in LEAVING or (look.locked(now) and _of_import(look))
         return removed or (defect is Defect.NO_SNAPSHOT and _watched(look))
-    if look.image.active and not (look.locked(now) and _of_import(look)):
+    if look.image.status in AT_REST and not (look.locked(now) and _of_import(look)):
         return False
     fresh = look.task is not None and look.task.updated_at > now - grace
     return _watched(look) or _young(look, grace, now) or (look.locked(now) and fresh)
@@ -169,7 +171,9 @@ def _passing(look: Look, defect: Defect, grace: timedelta, now: datetime) -> lis
         found.append(f"an import holds the image's lock{until}")
     if defect is Defect.UNPROTECTED:
         return found
-    if look.image is not None and not look.image.active:
+    # A leftover of a withdrawn image would lie there for ever; a copy can't be made anew while it is withdrawn.
+    fit = AT_REST if defect is Defect.ORPHAN else {"active"}
+    if look.image is not None and look.image.status not in fit:
         found.append(f"the image is {look.image.status}, not active")
     if _watched(look):
         found.append("somebody has the RBD image open")

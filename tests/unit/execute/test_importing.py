@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -307,6 +308,19 @@ async def test_a_sender_who_leaves_ends_it() -> None:
         await on.engines.imports.stage(asked_for(on, "central", uri=None), broken())
     assert on.glance.images == {}
     assert "the file did not arrive whole" in on.end.reasons
+
+
+async def test_a_stop_of_ours_ends_it_and_is_named() -> None:
+    on = rig()
+
+    async def halting() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await on.engines.imports.stage(asked_for(on, "central", uri=None), halting())
+    assert on.glance.images == {}
+    assert "edgesync was stopped before the file had arrived whole; send it again" in on.end.reasons
 
 
 async def test_a_refused_file_ends_it_and_whoever_sent_it_hears_why() -> None:

@@ -135,6 +135,21 @@ async def test_stopping_says_what_is_left_by_kind() -> None:
     assert runner.followed == frozenset()
 
 
+async def test_a_file_that_is_being_received_is_broken_off_by_a_stop() -> None:
+    runner, _ = running(Notebook())
+
+    async def receive() -> None:
+        with runner.holding(each(1, Work.IMPORT)):
+            await asyncio.Event().wait()
+
+    receiving = asyncio.create_task(receive())
+    await settle()
+    left = await runner.stop()
+    assert receiving.cancelled()
+    assert left == HandedOver(files=1)
+    assert left.sentence == "1 file that was coming in is to be sent again"
+
+
 async def test_nothing_left_is_nothing_to_say() -> None:
     runner, _ = running(Notebook())
     assert (await runner.stop()).sentence == ""

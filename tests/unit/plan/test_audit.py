@@ -254,6 +254,13 @@ def test_a_deactivated_image_is_mended_later() -> None:
     assert "deactivated" in finding.obstacle
 
 
+def test_a_leftover_of_a_deactivated_image_goes_as_one_of_an_active_image_does() -> None:
+    shown = at_glance("central", status="deactivated")
+    assert not found(look(shown, at_ceph())).obstacle
+    assert found(look(shown, at_ceph(created_at=NOW))).passing
+    assert nothing(look(replace(shown, lock=TaskId("ours")), half_written(watchers=1), task("dcn0")))
+
+
 def test_a_doubt_about_the_settings_stops_all_but_protecting() -> None:
     for seen in (look(at_glance("central"), at_ceph()), look(at_glance("central", "dcn0"), None)):
         assert found(replace(seen, doubt="is this the pool?")).obstacle == "is this the pool?"
@@ -309,7 +316,7 @@ def test_nothing_is_given_free_that_somebody_may_need(seen: Look) -> None:
     if finding.defect is Defect.ORPHAN:
         assert seen.rbd is not None
         assert seen.rbd.created_at <= NOW - GRACE
-        assert seen.image.active if seen.image is not None else seen.ours
+        assert seen.image.status in {"active", "deactivated"} if seen.image is not None else seen.ours
         assert seen.image is None or seen.store not in seen.image.stores
     else:
         assert seen.image is not None
