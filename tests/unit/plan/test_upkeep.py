@@ -271,9 +271,14 @@ KEPT: list[dict[str, object]] = [
     {"policies": [policy(stores=["dcn0"])]},
     {"jobs": [job(EVERYWHERE, "dcn0")]},
     {"sites": [site("dcn0", DOWN)]},
+    {"sites": [site("central", DOWN)]},
+    {"sites": [broken(Defect.NO_IMAGE, store="central")], "rules": Rules(repair=Repair.REPORT)},
+    {"sites": [broken(Defect.WRONG_SIZE, store="central")]},
+    {"stores": topology("dcn1")},
     *ALONE,
 ]
-KEPT_NAMES = ["somebody's", "another policy's", "at the hub", "wanted", "asked for", "down", *NAMES]
+KEPT_NAMES = ["somebody's", "another policy's", "at the hub", "wanted", "asked for", "down", "hub down"]
+KEPT_NAMES += ["hub without data", "hub of the wrong size", "store not listed", *NAMES]
 
 
 @pytest.mark.parametrize("change", KEPT, ids=KEPT_NAMES)
