@@ -170,6 +170,8 @@ def assemble(
 
     def ended(attempt: Attempt, entry: StoreResult, seconds: float) -> None:
         metrics.ended(attempt.work, entry.store, entry.result, seconds)
+        if not attempt.work.brings:
+            recollection.cared_for(attempt, entry, clock.now())
         image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
         if entry.result is CopyResult.COPIED and image is not None:
             recollection.copied(entry.store, image.size or 0, seconds)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from edgesync.domain.image import Image, ImageId
+from edgesync.domain.image import Image
 from edgesync.domain.job import Attempt, CopyResult, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import Defect, Finding

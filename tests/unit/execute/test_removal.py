@@ -9,9 +9,10 @@ import pytest
 from edgesync.domain.image import Image
 from edgesync.domain.job import CopyResult, EventKind, Work
 from edgesync.domain.site import Defect
+from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, PermanentError, UnreachableError
 from tests.builders import NOW, image
-from tests.unit.execute.doubles import CENTRAL, DCN0, DCN1, Rig, rig, work_on
+from tests.unit.execute.doubles import DCN0, DCN1, Rig, rig, work_on
 
 EVERYWHERE = ("central", "dcn0", "dcn1")
 
@@ -118,7 +119,7 @@ async def test_a_copy_stays_when_no_other_is_known_to_be_good() -> None:
     on = rig()
     shown = on.glance.put(image(stores=EVERYWHERE))
     on.clusters[DCN0].put(shown.id)
-    on.sites.find(shown.id, CENTRAL, Defect.NO_IMAGE)
+    on.sites.find(shown.id, StoreId("central"), Defect.NO_IMAGE)
     on.clusters[DCN1].down = True
     await remove(on, shown, "dcn0")
     assert on.glance.asked("delete_from_store") == []
