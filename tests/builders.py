@@ -240,7 +240,6 @@ def situation(
     rates: Mapping[str, float] | None = None,
     served: Mapping[StoreId, datetime] | None = None,
     resting: Iterable[tuple[Image, str]] = (),
-    unprunable: Iterable[tuple[Image, str]] = (),
     pruning: Iterable[Policy] = (),
     makers: Mapping[tuple[ImageId, StoreId], str] | None = None,
 ) -> Situation:
@@ -272,7 +271,6 @@ def situation(
         retries={StoreId(store): number for store, number in (retries or {}).items()},
         rates={StoreId(store): rate for store, rate in (rates or {}).items()},
         resting=frozenset((of.id, StoreId(store)) for of, store in resting),
-        unprunable=frozenset((of.id, StoreId(store)) for of, store in unprunable),
         pruning=tuple(pruning),
         makers=makers or {},
     )

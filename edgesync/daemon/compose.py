@@ -20,7 +20,7 @@ from edgesync.daemon.loop import Loop
 from edgesync.daemon.recollection import Recollection
 from edgesync.daemon.uploads import Uploads
 from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, tuning_of, wishes_of
-from edgesync.domain.job import Attempt, CopyResult, StoreResult, Work
+from edgesync.domain.job import Attempt, CopyResult, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
@@ -170,11 +170,11 @@ def assemble(
 
     def ended(attempt: Attempt, entry: StoreResult, seconds: float) -> None:
         metrics.ended(attempt.work, entry.store, entry.result, seconds)
+        if not attempt.work.brings:
+            recollection.cared_for(attempt, entry, clock.now())
         image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
         if entry.result is CopyResult.COPIED and image is not None:
             recollection.copied(entry.store, image.size or 0, seconds)
-        if attempt.work is Work.REMOVE and entry.result.bad:
-            recollection.refused(attempt.image, entry.store, clock.now())
 
     recorder = Recorder(
         journal=journal, clock=clock, tuning=tuning, on_result=ended, on_change=lambda: cycle.ledger_changed()

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
+from edgesync.daemon.pruning import makers_of_unwanted, pruning_policies
 from edgesync.daemon.recollection import Recollection
 from edgesync.daemon.wishes import Wishes
 from edgesync.domain.action import Follow, Plan, SettleJob, Start
-from edgesync.domain.image import ImageId
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.policy import Policy
 from edgesync.domain.ports import Clock, Journal
-from edgesync.domain.store import StoreId, Topology
+from edgesync.domain.store import Topology
 from edgesync.domain.world import Ledger, World
 from edgesync.errors import ConfigError, ConflictError, EdgesyncError
 from edgesync.execute.progress import ProgressBoard
@@ -141,10 +141,10 @@ class Cycle:
         """The first half of a turn: look, and decide. Writes nothing but events."""
         try:
             sighting = await self._observer.look(skip=self._runner.images)
-            world = sighting.world
+            world, wishes = sighting.world, self._wishes
             # Before anything that may fail: what changed is told only this once.
             self._wants = self._wants_in(world)
-            check_hub(world.topology, self._wishes)
+            check_hub(world.topology, wishes)
         except EdgesyncError as error:
             await self._blind(error)
             return None
@@ -155,14 +155,15 @@ class Cycle:
         followed = self._runner.followed
         ledger = await self._current_ledger()
         now = self._clock.now()
-        pruning = tuple(policy for policy in self._wishes.policies if policy.prune)
+        # Not by policies that came in since the wants were found: these would look unwanted.
+        pruning = pruning_policies(wishes.policies)
         picture = decide(
             Situation(
                 world=world,
                 wants=self._wants,
                 ledger=ledger,
-                budget=self._wishes.budget,
-                rules=self._wishes.rules,
+                budget=wishes.budget,
+                rules=wishes.rules,
                 now=now,
                 followed=followed,
                 stalled=frozenset(self._board.stalls),
@@ -171,9 +172,8 @@ class Cycle:
                 retries=self._recollection.retries(now),
                 rates=self._recollection.rates,
                 resting=self._recollection.resting(now),
-                unprunable=self._recollection.unprunable(now),
                 pruning=pruning,
-                makers=await self._makers(world, pruning) if world.full and pruning else {},
+                makers=await makers_of_unwanted(self._journal, world, self._wants, pruning),
             ),
             self._board,
         )
@@ -192,14 +192,6 @@ class Cycle:
         sites = self._sites.sites(world.topology.stores)
         await self._tell(self._sites.events())
         return replace(world, sites=sites)
-
-    async def _makers(self, world: World, pruning: Sequence[Policy]) -> Mapping[tuple[ImageId, StoreId], str]:
-        """Which of these policies had copies made that no policy wants now."""
-        hub = world.topology.hub
-        unwanted = [image.id for image in world.images.values() if image.stores - self._wants.stores(image.id) - {hub}]
-        makers = await self._journal.makers(unwanted) if unwanted else {}
-        names = {policy.name for policy in pruning}
-        return {copy: maker for copy, maker in makers.items() if maker in names}
 
     async def _current_ledger(self) -> Ledger:
         """The journal's, remembered until it changes; one that changed while it was read serves this once."""

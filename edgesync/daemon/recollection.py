@@ -1,29 +1,40 @@
 """What the daemon remembers of its own doings from turn to turn, for fairness and patience.
 
-In memory only: all of it is about the recent past, and a new daemon may well begin with a clean slate.
+In memory only: all of it is about the last hour, and a new daemon may well begin with a clean slate.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from edgesync.domain.action import Start
 from edgesync.domain.image import ImageId
+from edgesync.domain.job import Attempt, CopyResult, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 
 HOUR = timedelta(hours=1)
-# A copy that was mended, or could not be, is left alone for so long: the next audit may see it differently.
+# A copy that was mended is left alone for so long: the next audit may see it differently. One that could not be, twice
+# as long each time, up to the longest; clones keep a copy from being pruned for longer than a site from being mended.
 REST = timedelta(minutes=5)
-# A copy whose removal was refused (somebody cloned a disk from it) is not pruned for so long: it would be the first in
-# each pass, and refused again, and nothing else's turn would come.
-RELENT = timedelta(days=1)
+LONGEST_REST = {Work.REMOVE: timedelta(days=1)}
+# How long it is remembered after that how often it could not be.
+FORGET = timedelta(days=1)
 # How much the newest copy counts in a store's rate.
 WEIGHT = 0.3
 # More retries into one store than any budget allows need not be counted.
 MOST_RETRIES = 10_000
+
+
+@dataclass(kw_only=True, slots=True)
+class _Care:
+    """What was last done to a copy that is there."""
+
+    until: datetime
+    failures: int = 0
 
 
 class Recollection:
@@ -34,19 +45,27 @@ class Recollection:
         self.rates: dict[StoreId, float] = {}
         self._last = datetime.min.replace(tzinfo=UTC)
         self._retried: dict[StoreId, deque[datetime]] = {}
-        self._mended: dict[tuple[ImageId, StoreId], datetime] = {}
-        self._refused: dict[tuple[ImageId, StoreId], datetime] = {}
+        self._cared: dict[tuple[ImageId, StoreId], _Care] = {}
 
     def started(self, action: Start, ledger: Ledger, now: datetime) -> None:
         """An attempt has begun. No two count as begun at the same time: names would decide who waited longer."""
         now = self._last = max(now, self._last + timedelta(microseconds=1))
         for store in action.stores:
             if not action.work.brings:
-                self._mended[action.image, store] = now
+                self._care(action.image, store).until = now + REST
                 continue
             self.served[store] = now
             if (action.image, store) in ledger.failures:
                 self._retried.setdefault(store, deque(maxlen=MOST_RETRIES)).append(now)
+
+    def cared_for(self, attempt: Attempt, entry: StoreResult, now: datetime) -> None:
+        """A removal or repair has ended."""
+        care = self._care(attempt.image, entry.store)
+        if entry.result is not CopyResult.FAILED:
+            care.failures = 0
+            return
+        care.failures += 1
+        care.until = now + min(LONGEST_REST.get(attempt.work, HOUR), REST * 2 ** min(care.failures, 10))
 
     def copied(self, store: StoreId, size: int, seconds: float) -> None:
         """A copy was made in so many seconds."""
@@ -64,14 +83,8 @@ class Recollection:
 
     def resting(self, now: datetime) -> frozenset[tuple[ImageId, StoreId]]:
         """Copies that were just seen to."""
-        self._mended = {copy: at for copy, at in self._mended.items() if now - at < REST}
-        return frozenset(self._mended)
+        self._cared = {copy: care for copy, care in self._cared.items() if now - care.until < FORGET}
+        return frozenset(copy for copy, care in self._cared.items() if now < care.until)
 
-    def refused(self, image: ImageId, store: StoreId, now: datetime) -> None:
-        """A copy could not be removed."""
-        self._refused[image, store] = now
-
-    def unprunable(self, now: datetime) -> frozenset[tuple[ImageId, StoreId]]:
-        """Copies whose removal was refused lately."""
-        self._refused = {copy: at for copy, at in self._refused.items() if now - at < RELENT}
-        return frozenset(self._refused)
+    def _care(self, image: ImageId, store: StoreId) -> _Care:
+        return self._cared.setdefault((image, store), _Care(until=self._last))

@@ -37,7 +37,11 @@ class Reloader:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                # The next SIGHUP must find somebody who listens.
+                log.exception("reload broke off, the old configuration goes on")
 
     async def reload(self) -> bool:
         """Take the new configuration over; False when it was refused and the old one goes on."""

@@ -18,11 +18,12 @@ from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.compose import Daemon, composed, connected, observer_of, reached, sites_of
 from edgesync.daemon.cycle import check_hub, decide
+from edgesync.daemon.pruning import makers_of_unwanted, pruning_policies
 from edgesync.daemon.reloading import Read, Reloader
 from edgesync.daemon.wishes import wishes_of
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.store import Topology
-from edgesync.errors import ConfigError, TransientError
+from edgesync.errors import ConfigError, EdgesyncError, TransientError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.runner import HandedOver
 from edgesync.expose.picture import Picture
@@ -104,14 +105,18 @@ async def plan(settings: Settings) -> Picture:
                 await sites.first(audit=True)
                 world = replace(world, sites=sites.sites(world.topology.stores))
             ledger = await journal.ledger()
+            wants = update_wants(Wants(), world, wishes.policies, edge_origin=wishes.rules.edge_origin)
+            pruning = pruning_policies(wishes.policies)
             situation = Situation(
                 world=world,
-                wants=update_wants(Wants(), world, wishes.policies, edge_origin=wishes.rules.edge_origin),
+                wants=wants,
                 ledger=ledger,
                 budget=wishes.budget,
                 rules=wishes.rules,
                 now=clock.now(),
                 followed=frozenset(attempt.id for attempt in ledger.attempts),
+                pruning=pruning,
+                makers=await makers_of_unwanted(journal, world, wants, pruning),
             )
             return decide(situation, ProgressBoard())
     finally:
@@ -158,8 +163,11 @@ async def _lived(daemon: Daemon) -> AsyncIterator[None]:
     finally:
         left = await daemon.runner.stop()
         told = f"stopped; {left.sentence}" if left.sentence else "stopped"
-        await _tell(daemon, EventKind.DAEMON_STOPPED, told)
         log.info(told)
+        try:
+            await _tell(daemon, EventKind.DAEMON_STOPPED, told)
+        except EdgesyncError as error:
+            log.error("event not recorded", kind=EventKind.DAEMON_STOPPED, why=error.message, remedy=error.remedy)  # noqa: TRY400 - a sentence for people
 
 
 async def _tell(daemon: Daemon, kind: EventKind, message: str) -> None:

@@ -71,11 +71,12 @@ class RemovalEngine:
             return f"{store} is the hub, and every copy comes from there; delete the image itself if it must go"
         if image.stores == {store}:
             return f"{store} holds the only copy of the image"
-        cluster = self._bench.clusters.get(store)
-        if cluster is None:
-            return ""
         try:
-            children = (await cluster.inspect(image.id)).children
+            if not await self._bench.replaceable(image, store):
+                others = ", ".join(sorted(image.stores - {store}))
+                return f"it may be the only good copy: the one at {others} is broken or can't be looked at"
+            cluster = self._bench.clusters.get(store)
+            children = (await cluster.inspect(image.id)).children if cluster is not None else ()
         except NotFoundError:
             return ""
         except PermanentError as trouble:

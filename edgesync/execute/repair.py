@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from edgesync.domain.image import Image, ImageId
+from edgesync.domain.image import Image
 from edgesync.domain.job import Attempt, CopyResult, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import Defect, Finding
@@ -100,22 +100,9 @@ class RepairEngine:
         """Why this copy must stay on the list though it is broken: no other is proven sound to copy from."""
         if await self._bench.locked(image):
             return "an import of the image is under way"
-        # The hub's first: it is the one that copies come from.
-        others = sorted(image.stores - {store}, key=lambda other: (other != self._bench.hub, other))
-        for other in others:
-            if await self._sound(image.id, other):
-                return ""
+        if await self._bench.replaceable(image, store):
+            return ""
         return "no other copy is known to be sound, so that nothing could be copied back"
-
-    async def _sound(self, image: ImageId, store: StoreId) -> bool:
-        """Whether data can be read from there; where no Ceph is configured, Glance's word counts."""
-        if store not in self._bench.clusters:
-            return True
-        try:
-            finding = await self._bench.sites.re_examine(image, store)
-        except UnreachableError:
-            return False
-        return finding is None or finding.defect is Defect.UNPROTECTED
 
     async def _cloned(self, finding: Finding, cluster: Cluster) -> str:
         if finding.defect is Defect.NO_IMAGE:

@@ -12,7 +12,7 @@ import structlog
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, Verdict
 from edgesync.domain.ports import Clock, Cluster, Glance
-from edgesync.domain.site import Finding
+from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, UnreachableError
 from edgesync.execute.progress import ProgressBoard
@@ -106,6 +106,25 @@ class Workbench:
             # The next audit of the store looks again.
             log.warning("cannot look at the copy", image=image, store=store, why=trouble.message)
             return None
+
+    async def replaceable(self, image: Image, store: StoreId) -> bool:
+        """Whether another copy of the image is known to be sound, from which this one could be made again."""
+        # The hub's first: it is the one that copies come from.
+        others = sorted(image.stores - {store}, key=lambda other: (other != self.hub, other))
+        for other in others:
+            if await self._sound(image.id, other):
+                return True
+        return False
+
+    async def _sound(self, image: ImageId, store: StoreId) -> bool:
+        """Whether data can be read from there; where no Ceph is configured, Glance's word counts."""
+        if store not in self.clusters:
+            return True
+        try:
+            finding = await self.sites.re_examine(image, store)
+        except UnreachableError:
+            return False
+        return finding is None or finding.defect is Defect.UNPROTECTED
 
     async def take_away(self, attempt: Attempt, store: StoreId) -> bool:
         """Delete one copy; False when it has to stay. Raises what may pass: the attempt is taken up again then."""

@@ -58,8 +58,6 @@ class Situation:
     rates: Mapping[StoreId, float] = field(default_factory=dict)
     # Copies that were mended or should have been a moment ago: not again so soon.
     resting: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
-    # Copies whose removal was refused lately: pruning passes them over.
-    unprunable: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
     # Policies that take away what they alone wanted.
     pruning: tuple[Policy, ...] = ()
     # Which policy had a copy made; looked up only for copies that may be pruned, and only after a full pass.

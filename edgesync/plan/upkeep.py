@@ -117,11 +117,15 @@ def _prunings(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
 
 
 def _prunable(image_id: ImageId, store: StoreId, situation: Situation) -> bool:
-    image, hub = situation.world.images.get(image_id), situation.world.topology.hub
-    if image is None or not image.active or store not in image.stores or (image_id, store) in situation.unprunable:
+    image, topology = situation.world.images.get(image_id), situation.world.topology
+    if image is None or not image.active or store not in image.stores:
         return False
-    # The hub's copy is what all others are made from.
-    if store == hub or hub not in image.stores or store in situation.wants.stores(image_id):
+    # No policy wants a copy at a store that Glance does not list just now: that says nothing of the copy.
+    if store not in topology.writable or store in situation.wants.stores(image_id):
+        return False
+    # The hub's copy is what all others are made from: only where it is sound and at hand, another is one too many.
+    hub = topology.hub
+    if store == hub or hub not in image.stores or _broken(image_id, hub, situation) or not situation.admitted(hub):
         return False
     return _touchable(image_id, store, situation) and situation.admitted(store)
 

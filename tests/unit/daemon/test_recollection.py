@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from edgesync.daemon.recollection import HOUR, RELENT, REST, Recollection
+import pytest
+
+from edgesync.daemon.recollection import HOUR, LONGEST_REST, REST, Recollection
 from edgesync.domain.action import Start
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Origin, Work
+from edgesync.domain.job import CopyResult, Origin, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
-from tests.builders import NOW, failure, image
+from tests.builders import NOW, attempt, failure, image
 
 DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
 
@@ -54,13 +56,6 @@ def test_what_was_mended_rests_for_a_while_and_what_was_copied_does_not() -> Non
     assert memory.served.keys() == {DCN1}
 
 
-def test_a_copy_that_could_not_be_removed_is_not_pruned_for_a_day() -> None:
-    memory = Recollection()
-    memory.refused(ImageId("id-img"), DCN0, NOW)
-    assert memory.unprunable(NOW) == {("id-img", "dcn0")}
-    assert memory.unprunable(NOW + RELENT) == frozenset()
-
-
 def test_the_rate_of_a_store_follows_its_copies_slowly() -> None:
     memory = Recollection()
     memory.copied(DCN0, 100, 1.0)
@@ -69,3 +64,23 @@ def test_the_rate_of_a_store_follows_its_copies_slowly() -> None:
     assert 100 < memory.rates[DCN0] < 1000
     memory.copied(DCN1, 0, 1.0)
     assert DCN1 not in memory.rates
+
+
+@pytest.mark.parametrize(("work", "longest"), [(Work.PROTECT, HOUR), (Work.REMOVE, LONGEST_REST[Work.REMOVE])])
+def test_what_could_not_be_done_rests_longer_each_time(work: Work, longest: timedelta) -> None:
+    memory, now, rests = Recollection(), NOW, []
+    failed = StoreResult(store=DCN0, result=CopyResult.FAILED, reason="clones")
+    tried = attempt(image("img"), "dcn0", work=work)
+    for _ in range(12):
+        memory.started(start(DCN0, work), Ledger(), now)
+        memory.cared_for(tried, failed, now)
+        began = now
+        while memory.resting(now):
+            now += timedelta(minutes=5)
+        rests.append(now - began)
+    assert rests[:2] == [2 * REST, 4 * REST]
+    assert rests[-1] == longest
+    memory.started(start(DCN0, work), Ledger(), now)
+    memory.cared_for(tried, StoreResult(store=DCN0, result=CopyResult.REPAIRED), now)
+    memory.cared_for(tried, failed, now)
+    assert memory.resting(now + 2 * REST) == frozenset()

@@ -8,9 +8,11 @@ import pytest
 
 from edgesync.domain.image import Image
 from edgesync.domain.job import CopyResult, EventKind, Work
+from edgesync.domain.site import Defect
+from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, PermanentError, UnreachableError
 from tests.builders import NOW, image
-from tests.unit.execute.doubles import DCN0, Rig, rig, work_on
+from tests.unit.execute.doubles import DCN0, DCN1, Rig, rig, work_on
 
 EVERYWHERE = ("central", "dcn0", "dcn1")
 
@@ -111,3 +113,15 @@ async def test_a_lost_answer_leaves_the_attempt_open() -> None:
     with pytest.raises(UnreachableError):
         await remove(on, shown, "dcn0")
     assert (on.journal.finished, on.journal.dropped) == ([], [])
+
+
+async def test_a_copy_stays_when_no_other_is_known_to_be_good() -> None:
+    on = rig()
+    shown = on.glance.put(image(stores=EVERYWHERE))
+    on.clusters[DCN0].put(shown.id)
+    on.sites.find(shown.id, StoreId("central"), Defect.NO_IMAGE)
+    on.clusters[DCN1].down = True
+    await remove(on, shown, "dcn0")
+    assert on.glance.asked("delete_from_store") == []
+    assert on.end.results == {"dcn0": CopyResult.FAILED}
+    assert "the only good copy" in on.end.reasons

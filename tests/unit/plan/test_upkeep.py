@@ -271,9 +271,14 @@ KEPT: list[dict[str, object]] = [
     {"policies": [policy(stores=["dcn0"])]},
     {"jobs": [job(EVERYWHERE, "dcn0")]},
     {"sites": [site("dcn0", DOWN)]},
+    {"sites": [site("central", DOWN)]},
+    {"sites": [broken(Defect.NO_IMAGE, store="central")], "rules": Rules(repair=Repair.REPORT)},
+    {"sites": [broken(Defect.WRONG_SIZE, store="central")]},
+    {"stores": topology("dcn1")},
     *ALONE,
 ]
-KEPT_NAMES = ["somebody's", "another policy's", "at the hub", "wanted", "asked for", "down", *NAMES]
+KEPT_NAMES = ["somebody's", "another policy's", "at the hub", "wanted", "asked for", "down", "hub down"]
+KEPT_NAMES += ["hub without data", "hub of the wrong size", "store not listed", *NAMES]
 
 
 @pytest.mark.parametrize("change", KEPT, ids=KEPT_NAMES)
@@ -321,7 +326,7 @@ def test_a_copy_that_could_not_be_pruned_lately_takes_no_other_ones_turn() -> No
         *images,
         pruning=[replace(PRUNING, prune_limit=1)],
         makers=made(*((entry, "dcn0") for entry in images)),
-        unprunable=[(images[0], "dcn0")],
+        resting=[(images[0], "dcn0")],
     )
     assert started(make_plan(case)) == {("img1", "dcn0")}
     person = replace(case, ledger=replace(case.ledger, jobs=(job(images[0], "dcn0", work=Work.REMOVE),)))
