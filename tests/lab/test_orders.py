@@ -150,16 +150,13 @@ def test_what_glance_already_runs_goes_on_when_its_job_is_cancelled(daemon: Daem
     assert daemon.imported(image) == [store]
     told = [event["message"] for event in daemon.events(image, "job-cancelled", "job-ended")]
     assert f"what has begun goes on: {store}" in told[0]
-    print(told)
 
 
 # --- pause and resume
 
 
 def test_pauses_survive_a_kill_and_say_why_until_they_are_lifted(daemon: DaemonProcess) -> None:
-    alone = daemon.put(SMALL)
     daemon.start()
-    daemon.until_at(alone, *EDGES)
     did(daemon, "pause", "--store", "dcn1", "--reason", "new switches until Friday")
     image, paused = daemon.put(SMALL), daemon.put(SMALL, golden=False)
     did(daemon, "pause", "--image", paused)
@@ -169,11 +166,9 @@ def test_pauses_survive_a_kill_and_say_why_until_they_are_lifted(daemon: DaemonP
     daemon.start()
     later = daemon.put(SMALL)
     daemon.until_at(later, "dcn0")
-    daemon.stop()
     planned = {(row["image"], *row["stores"]): row["why"] for row in daemon.json("plan") if row["action"] == "wait"}
     assert "store dcn1 is paused by" in planned[image, "dcn1"]
     assert planned[image, "dcn1"].endswith(": new switches until Friday")
-    daemon.start()
     why = daemon.until_state(image, "dcn1", "waiting", "paused: store dcn1 is paused")["reason"]
     assert why.endswith(": new switches until Friday")
     shown = did(daemon, "status")
