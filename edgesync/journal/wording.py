@@ -68,22 +68,27 @@ def ending(job: Job) -> str:
     if cancelled:
         were = "was" if len(cancelled) == 1 else "were"
         return f"{_share(job, len(cancelled))} {were} cancelled: {_names(cancelled)}."
-    return _WORDS[job.work].done.format(image=job.image_name, stores=_names([entry.store for entry in job.stores]))
+    return _WORDS[job.work].done.format(image=_image(job), stores=_names([entry.store for entry in job.stores]))
 
 
 def cancelling(job: Job, cancelled: Collection[StoreId]) -> str:
     """One sentence about a job just after it was cancelled: which stores were, and which go on."""
     stopped = [entry.store for entry in job.stores if entry.store in cancelled]
     goes_on = [entry.store for entry in job.stores if entry.store in job.pending]
-    told = _WORDS[job.work].doing.format(image=job.image_name, stores=_names(stopped or goes_on))
+    told = _WORDS[job.work].doing.format(image=_image(job), stores=_names(stopped or goes_on))
     if not stopped:
         return f"{told} has begun and goes on to its end; it will not be begun again."
     return f"{told} was cancelled; what has begun goes on: {_names(goes_on)}." if goes_on else f"{told} was cancelled."
 
 
+def _image(job: Job) -> str:
+    """What people call it; what was left of one that is gone has but its id."""
+    return job.image_name or job.image
+
+
 def _share(job: Job, count: int) -> str:
     words = _WORDS[job.work]
-    return f"{count} of {len(job.stores)} {words.one if len(job.stores) == 1 else words.many} of {job.image_name}"
+    return f"{count} of {len(job.stores)} {words.one if len(job.stores) == 1 else words.many} of {_image(job)}"
 
 
 def _names(stores: Sequence[StoreId]) -> str:

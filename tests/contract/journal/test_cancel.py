@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgesync.domain.job import EventKind, HistoryFilter, JobId, JobState, Origin, Work
@@ -172,3 +174,12 @@ async def test_other_work(journal: SqlJournal, work: Work, sentence: str) -> Non
     await journal.add_job(job)
     await journal.cancel(job.id, at=NOON)
     assert await told(journal, EventKind.JOB_CANCELLED) == [sentence]
+
+
+async def test_what_was_left_of_an_image_that_is_gone_goes_by_its_id(journal: SqlJournal) -> None:
+    job = replace(make_job(A, work=Work.TRASH), image_name="")
+    await journal.add_job(job)
+    await journal.cancel(job.id, at=NOON)
+    assert await told(journal, EventKind.JOB_CANCELLED) == [
+        f"Moving what is left of {IMAGE} at dcn0 to the trash was cancelled."
+    ]
