@@ -13,7 +13,7 @@ import click
 
 from edgesync.cli.logs import set_up_logs
 from edgesync.clients.daemon_api import DaemonApi
-from edgesync.config import Settings, load
+from edgesync.config import Settings, listen_address, load
 from edgesync.errors import ConfigError
 
 # Exit codes, beside 0.
@@ -50,10 +50,11 @@ class Context:
     def _configured_api(self) -> str:
         """The address in the configuration; an operator who can't read that file still reaches the usual place."""
         try:
-            return f"http://{self.settings().api.listen}"
-        except ConfigError:
+            return f"http://{listen_address(self.config, os.environ, self.overrides)}"
+        except ConfigError as error:
             if self.config is not None:
-                raise
+                remedy = f"{error.remedy} A running daemon can be asked all the same: edgesync --api ADDRESS ..."
+                raise ConfigError(error.problems, remedy=remedy.strip()) from error
             return DEFAULT_API
 
 

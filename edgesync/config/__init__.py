@@ -9,7 +9,7 @@ Forbidden here: asking Glance, Keystone, the journal or the clock anything; logg
 What only the cloud can tell (is `hub` a store?) is checked by the daemon, which gets the place from `Settings.where`.
 """
 
-from edgesync.config.loading import DEFAULT_PATH, load
+from edgesync.config.loading import DEFAULT_PATH, listen_address, load
 from edgesync.config.reloading import needs_restart
 from edgesync.config.schema import (
     ApiSettings,
@@ -42,6 +42,7 @@ __all__ = [
     "Settings",
     "StallSettings",
     "UploadSettings",
+    "listen_address",
     "load",
     "needs_restart",
     "show",

@@ -14,6 +14,7 @@ from edgesync.config.document import Document, read_document
 from edgesync.config.file import File
 from edgesync.config.overrides import CONFIG_VARIABLE, lay_over
 from edgesync.config.places import KeyPath, Place, Problem
+from edgesync.config.schema import ApiSettings
 from edgesync.config.settings import Settings, settings_of
 from edgesync.config.syntax import MAX_BYTES, place_at
 from edgesync.errors import ConfigError
@@ -35,14 +36,35 @@ def load(
     The file is `path`, else EDGESYNC_CONFIG, else DEFAULT_PATH. ConfigError lists every mistake, or the first one that
     keeps the rest from being read.
     """
-    file = path or Path(environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
-    document = read_document(_text(file), str(file))
-    lay_over(document, environ, overrides)
+    document = _document(path, environ, overrides)
     checked, found = _check(document)
     problems = _sorted((*document.problems, *found))
     if checked is None or problems:
         raise _refusal(problems)
     return settings_of(checked, document.places)
+
+
+def listen_address(
+    path: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, str] = _NO_FLAGS,
+) -> str:
+    """Where the daemon listens, whatever else is wrong: one that runs on has refused that, and tells of it.
+
+    ConfigError when it is the address that can't be read.
+    """
+    said = _document(path, environ, overrides).data.get("api")
+    try:
+        return ApiSettings.model_validate(said or {}).listen
+    except ValidationError:
+        return load(path, environ, overrides).api.listen
+
+
+def _document(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str]) -> Document:
+    file = path or Path(environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
+    document = read_document(_text(file), str(file))
+    lay_over(document, environ, overrides)
+    return document
 
 
 def _check(document: Document) -> tuple[File | None, list[Problem]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edgesync.cli.context import Context
+from edgesync.errors import ConfigError
+
 GOOD = """\
 cloud: nowhere
 hub: central
@@ -46,6 +49,17 @@ WRONG = {
     "a duration that is a time of day": ("hub: central", "hub: central\nretry: {first: 12:30}", r":3:9: retry\.first:"),
     "a journal nowhere": ("sqlite+aiosqlite:///FOLDER/journal.db", "mysql://x/y", r":7:11: journal\.url: expected"),
 }
+
+
+def test_a_running_daemon_is_found_by_the_address_in_a_file_with_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.yaml"
+    file.write_text(GOOD.replace("hub: central", "hubb: x"))
+    asked = Context(config=file, api=None)
+    assert asked._configured_api() == "http://127.0.0.1:1"
+    file.write_text("[")
+    with pytest.raises(ConfigError) as refusal:
+        asked._configured_api()
+    assert "A running daemon can be asked all the same: edgesync --api ADDRESS" in refusal.value.remedy
 
 
 def start(file: Path) -> subprocess.CompletedProcess[str]:
