@@ -231,6 +231,11 @@ class DaemonProcess:
         shown: dict[str, Any] = self.admin.get(f"{self.lab.glance_url}/v2/images/{image}").json()
         return shown
 
+    def status_of(self, image: str) -> str:
+        """Glance's word for how far it is; empty when there is no such image."""
+        answer = self.admin.get(f"{self.lab.glance_url}/v2/images/{image}", raise_exc=False)
+        return str(answer.json()["status"]) if answer.ok else ""
+
     def stores_of(self, image: str) -> list[str]:
         return sorted(filter(None, self.show(image).get("stores", "").split(",")))
 

@@ -64,7 +64,7 @@ def waits_as_a_whole(daemon: DaemonProcess, job: Any) -> bool:
 
 def no_trace(daemon: DaemonProcess, image: str) -> None:
     """Neither Glance nor any site knows anything of it."""
-    assert daemon.admin.get(f"{daemon.lab.glance_url}/v2/images/{image}", raise_exc=False).status_code == 404
+    assert daemon.status_of(image) == ""
     for site in SITES:
         assert image not in rbd_images(daemon.lab, site), site
         assert tamper.trash_list(daemon.lab, site) == [], site
@@ -184,9 +184,9 @@ def sending(daemon: DaemonProcess) -> Iterator[tuple[subprocess.Popen[str], Any]
         daemon.until(lambda: len(daemon.get("/v1/jobs")["jobs"]) > len(known), "the job is taken")
         (job,) = [job for job in daemon.get("/v1/jobs")["jobs"] if job["id"] not in known]
         daemon.images.append(job["image"])
-        daemon.until(lambda: daemon.show(job["image"]).get("status") == "uploading", "Glance gets the data")
+        daemon.until(lambda: daemon.status_of(job["image"]) == "uploading", "Glance gets the data")
         daemon.signal(signal.SIGSTOP)
-        assert daemon.show(job["image"])["status"] == "uploading", "the file was through before"
+        assert daemon.status_of(job["image"]) == "uploading", "the file was through before"
         yield client, job
 
 
