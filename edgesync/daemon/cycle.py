@@ -104,7 +104,7 @@ class Cycle:
         """True while something moves: the next look should come soon."""
         plan = self._showcase.picture.plan if self._showcase.picture else Plan()
         passing = any(waiting.reason.passes for waiting in plan.waiting)
-        return bool(self._runner.followed or plan.actions) or passing
+        return bool(self._runner.images or plan.actions) or passing
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -151,9 +151,10 @@ class Cycle:
         await self._seeing()
         await self._tell_stores(sighting)
         world = await self._with_sites(world)
-        # Before the ledger: an attempt that ends while that is read must not look like one left behind.
-        followed = self._runner.followed
+        # Before and after: what ends or begins while the ledger is read must not look like something left behind.
+        working = self._runner.images
         ledger = await self._current_ledger()
+        working |= self._runner.images
         now = self._clock.now()
         # Not by policies that came in since the wants were found: these would look unwanted.
         pruning = pruning_policies(wishes.policies)
@@ -165,7 +166,7 @@ class Cycle:
                 budget=wishes.budget,
                 rules=wishes.rules,
                 now=now,
-                followed=followed,
+                followed=frozenset(attempt.id for attempt in ledger.attempts if attempt.image in working),
                 stalled=frozenset(self._board.stalls),
                 forgive_before=forgive_before,
                 served=self._recollection.served,

@@ -34,8 +34,8 @@ class Uploads:
             why="its data is being sent",
             work=job.work,
         )
-        attempt = await self.recorder.open(action, None)
-        with self.runner.holding(attempt):
+        with self.runner.holding(job.image):
+            attempt = await self.recorder.open(action, None)
             await self.engine.stage(attempt, data)
         # Nothing may come between: an attempt that nobody follows looks like one that a dead daemon left behind.
         self.runner.follow(attempt)

@@ -72,20 +72,16 @@ class Runner:
         self._clock = clock
         self._on_end = on_end
         self._tasks: dict[AttemptId, asyncio.Task[None]] = {}
-        # Those being worked on, by a task or by whoever holds them.
         self._attempts: dict[AttemptId, Attempt] = {}
-        # Those held, with the task of whoever holds them.
-        self._holders: dict[AttemptId, asyncio.Task[Any]] = {}
+        # Whoever works on an image without a task of ours.
+        self._holders: dict[ImageId, asyncio.Task[Any]] = {}
         # How often the task of an open attempt has broken off.
         self._breaks: dict[AttemptId, int] = {}
 
     @property
-    def followed(self) -> frozenset[AttemptId]:
-        return frozenset(self._attempts)
-
-    @property
     def images(self) -> frozenset[ImageId]:
-        return frozenset(attempt.image for attempt in self._attempts.values())
+        """Those being worked on: their open attempts are nobody else's to take up."""
+        return frozenset(attempt.image for attempt in self._attempts.values()) | self._holders.keys()
 
     def begin(self, attempt: Attempt) -> None:
         self._start(attempt, self._engines[attempt.work].begin)
@@ -94,19 +90,20 @@ class Runner:
         self._start(attempt, self._engines[attempt.work].follow)
 
     @contextmanager
-    def holding(self, attempt: Attempt) -> Iterator[None]:
-        """Count an attempt as followed while somebody else works on it: a file that is being received for it.
+    def holding(self, image: ImageId) -> Iterator[None]:
+        """Count an image as worked on while somebody else does: a file that is being received for it.
 
-        Their task is cancelled when the daemon stops.
+        Begin before its attempt is opened: one in the journal that nobody works on looks like one left behind. The task
+        that holds it is cancelled when the daemon stops.
         """
-        self._attempts[attempt.id] = attempt
-        if holder := asyncio.current_task():
-            self._holders[attempt.id] = holder
+        holder = asyncio.current_task()
+        if holder is None:
+            raise RuntimeError("only a task can hold an image")
+        self._holders[image] = holder
         try:
             yield
         finally:
-            self._holders.pop(attempt.id, None)
-            self._attempts.pop(attempt.id, None)
+            del self._holders[image]
             self._on_end()
 
     async def stop(self) -> HandedOver:

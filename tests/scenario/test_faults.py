@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from edgesync.domain.copy import CopyState
 from edgesync.domain.job import Event, EventKind, JobState
 from edgesync.domain.store import StoreId
+from edgesync.domain.world import Ledger
 from edgesync.errors import TransientError
 from edgesync.expose.matrix import copy_view
+from edgesync.expose.requests import ImportRequest
 from tests.fakes.glance.faults import Fault, Kind, NotJson, Reset, TokenExpired, Truncate, status
 from tests.scenario.stage import Stage
 
@@ -97,7 +100,7 @@ async def test_an_image_deleted_in_mid_copy_ends_cleanly(stage: Stage) -> None:
     async with stage.life() as daemon:
         await stage.until(lambda: bool(stage.fake.image(image).importing), "import under way")
         stage.fake.delete_image(image)
-        await stage.until(lambda: not daemon.runner.followed, "attempt ended")
+        await stage.until(lambda: not daemon.runner.images, "attempt ended")
         (gone,) = await stage.events(EventKind.IMAGE_GONE)
         assert gone.image == image
         (job,) = await stage.jobs()
@@ -141,3 +144,36 @@ async def test_a_failing_store_is_shown_with_reason_remedy_and_next_try(stage: S
         assert copy.state is CopyState.FAILED
         assert copy.next_try is not None
         assert "leftover image" in copy.remedy
+
+
+async def test_a_file_that_begins_to_come_in_while_the_ledger_is_read_is_not_taken_for_one_left_behind(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.picture is not None, "a first look")
+        taken = await daemon.intake.import_image(ImportRequest(name="rhel", file=True))
+        (job,) = taken.jobs
+        read, whole, sent = daemon.journal.ledger, asyncio.Event(), asyncio.Event()
+
+        async def data() -> AsyncIterator[bytes]:
+            yield b"half"
+            sent.set()
+            await whole.wait()
+            yield b"half"
+
+        async def ledger() -> Ledger:
+            # A turn that began to read before anything of the file was there, and has its answer after that.
+            await sent.wait()
+            return await read()
+
+        monkeypatch.setattr(daemon.journal, "ledger", ledger)
+        daemon.cycle.ledger_changed()
+        daemon.loop.wake()
+        await asyncio.sleep(0)
+        receiving = asyncio.create_task(daemon.intake.receive(job.id, data()))
+        await sent.wait()
+        await daemon.clock.sleep(30)
+        whole.set()
+        await receiving
+        assert (await stage.ended(job)).state is JobState.DONE
+        assert EventKind.COPY_FAILED not in {event.kind for event in await stage.events()}

@@ -76,29 +76,27 @@ async def test_what_runs_counts_as_followed_until_it_ends() -> None:
     one = each(1)
     runner.begin(one)
     await settle()
-    assert runner.followed == {one.id}
     assert runner.images == {one.image}
     engine.go_on.set()
     await settle()
-    assert (runner.followed, runner.images, ends) == (frozenset(), frozenset(), [None])
+    assert (runner.images, ends) == (frozenset(), [None])
 
 
 async def test_a_file_that_is_being_received_counts_as_followed() -> None:
     runner, ends = running(Notebook())
     one = each(1, Work.IMPORT)
-    with runner.holding(one):
-        assert runner.followed == {one.id}
+    with runner.holding(one.image):
         assert runner.images == {one.image}
-    assert (runner.followed, ends) == (frozenset(), [None])
+    assert (runner.images, ends) == (frozenset(), [None])
 
 
 async def test_what_was_held_can_be_followed_without_a_gap() -> None:
     runner, _ = running(Notebook())
     one = each(1, Work.IMPORT)
-    with runner.holding(one):
+    with runner.holding(one.image):
         pass
     runner.follow(one)
-    assert runner.followed == {one.id}
+    assert runner.images == {one.image}
     await runner.stop()
 
 
@@ -132,14 +130,14 @@ async def test_stopping_says_what_is_left_by_kind() -> None:
         "1 removal or repair is taken up again at the next start"
     )
     await settle()
-    assert runner.followed == frozenset()
+    assert runner.images == frozenset()
 
 
 async def test_a_file_that_is_being_received_is_broken_off_by_a_stop() -> None:
     runner, _ = running(Notebook())
 
     async def receive() -> None:
-        with runner.holding(each(1, Work.IMPORT)):
+        with runner.holding(each(1, Work.IMPORT).image):
             await asyncio.Event().wait()
 
     receiving = asyncio.create_task(receive())
@@ -164,4 +162,4 @@ async def test_a_task_that_does_not_stop_is_not_waited_for(monkeypatch: pytest.M
     assert await runner.stop() == HandedOver(imports=1)
     engine.go_on.set()
     await settle()
-    assert runner.followed == frozenset()
+    assert runner.images == frozenset()
