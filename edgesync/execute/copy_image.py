@@ -153,7 +153,7 @@ class CopyImageEngine:
         """The verdict, with copies taken away that must not stay. Doing it again after a crash does no harm."""
         verdict = judge(attempt, ending.image, ending.task, cut=ending.cut)
         verdict = excused(attempt, verdict, await self._bench.outages(verdict))
-        extra = to_take_away(attempt, verdict)
+        extra = [store for store in to_take_away(attempt, verdict) if store not in ending.theirs]
         if extra:
             gone = [store for store in extra if await self._bench.take_away(attempt, store)]
             verdict = taken_away(verdict, gone)

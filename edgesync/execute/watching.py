@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,7 @@ import structlog
 
 from edgesync.domain.image import Image, ImportTask, TaskStatus
 from edgesync.domain.job import Attempt, Work
+from edgesync.domain.store import StoreId
 from edgesync.errors import TransientError
 from edgesync.execute.gauge import Gauge
 from edgesync.execute.progress import being_written
@@ -30,6 +32,8 @@ class Ending:
     task: ImportTask | None
     # Why nobody waits for its end any more; empty: Glance has ended it.
     cut: str = ""
+    # Stores that somebody else's import has named since: a copy there may be theirs.
+    theirs: frozenset[StoreId] = frozenset()
 
 
 class ImportWatch:
@@ -56,7 +60,7 @@ class ImportWatch:
                 continue
             task = next((task for task in tasks if task.id == attempt.task), None)
             if attempt.task is None or image.lock != attempt.task:
-                return Ending(image=image, task=task)
+                return Ending(image=image, task=task, theirs=_theirs(attempt, task, tasks))
             if attempt.work is Work.IMPORT and _in_vain(image, task):
                 return Ending(image=image, task=task)
             holder = bench.locks.holder(image, tasks, bench.clock.now())
@@ -68,6 +72,14 @@ class ImportWatch:
             await stalls.consider(image, holder, writing, reading)
             pause = self._bench.tuning.poll
             await bench.clock.sleep(pause)
+
+
+def _theirs(attempt: Attempt, ours: ImportTask | None, tasks: Iterable[ImportTask]) -> frozenset[StoreId]:
+    """Glance takes no import for a store that has the data: one that came after ours found none of ours there."""
+    if ours is None:
+        return frozenset()
+    later = [task for task in tasks if task.id != ours.id and task.created_at >= ours.created_at]
+    return frozenset(store for task in later for store in task.stores if store in attempt.stores)
 
 
 def _in_vain(image: Image, task: ImportTask | None) -> bool:

@@ -46,9 +46,14 @@ class Stubborn(Notebook):
                 await self.go_on.wait()
 
 
+async def nobody_minds(*_: object) -> None:
+    """Who is told of what is stuck."""
+
+
 def running(engine: Notebook, clock: HandClock | None = None) -> tuple[Runner, list[None]]:
     ends: list[None] = []
-    return Runner(dict.fromkeys(Work, engine), clock or HandClock(), on_end=lambda: ends.append(None)), ends
+    engines = dict.fromkeys(Work, engine)
+    return Runner(engines, clock or HandClock(), on_end=lambda: ends.append(None), on_stuck=nobody_minds), ends
 
 
 def each(number: int, work: Work = Work.COPY) -> Attempt:
@@ -62,7 +67,7 @@ async def settle() -> None:
 
 async def test_each_attempt_goes_to_the_engine_of_its_work() -> None:
     engines = {work: Notebook() for work in Work}
-    runner = Runner(engines, HandClock(), on_end=lambda: None)
+    runner = Runner(engines, HandClock(), on_end=lambda: None, on_stuck=nobody_minds)
     for number, work in enumerate(Work):
         (runner.begin if number % 2 else runner.follow)(each(number, work))
     await settle()
