@@ -16,7 +16,7 @@ from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import RequestError
 from edgesync.expose.requests import ImportRequest, RemovalRequest
-from tests.fakes.glance import MIB
+from tests.fakes.glance import MIB, Timings
 from tests.fakes.glance.faults import Fault, Status
 from tests.scenario.stage import GOLDEN, STORES, Stage, set_stage
 
@@ -252,3 +252,18 @@ async def test_a_policy_says_more_of_repairs_than_the_audit(tmp_path: Path) -> N
         assert not stage.pool("dcn0").image(image).protected
         with pytest.raises(RequestError, match="straight back"):
             await stage.running.intake.remove(RemovalRequest(image=image, store="dcn0"))
+
+
+async def test_a_glance_whose_clock_is_behind_keeps_its_lock_and_is_not_pestered(tmp_path: Path) -> None:
+    behind = Timings(lock_expiry=HOUR + 600)
+    slowly = {"active": "10s"}
+    async with set_stage(tmp_path, ceph=("central", "dcn0"), timings=behind, polling=slowly) as stage:
+        image = stage.add_golden(mebibytes=2048)
+        async with stage.life():
+            await stage.until(lambda: stage.imports(image) == ["dcn0"], "the copy")
+            await stage.clock.sleep(3)
+            stage.fake.crash_worker()
+            await stage.clock.sleep(HOUR + 500)
+            assert 1 < stage.fake.count("copy_image") < 30
+            assert await stage.events(EventKind.RIVAL_IMPORT) == [], "nobody else is at work"
+            await stage.until_at(image, "dcn0", "dcn1")
