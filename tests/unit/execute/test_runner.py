@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from edgesync.domain.job import Attempt, Work
-from edgesync.errors import PermanentError, TransientError
+from edgesync.errors import EdgesyncError, PermanentError, TransientError
 from edgesync.execute import runner as runner_module
 from edgesync.execute.runner import HandedOver, Runner
 from tests.builders import NOW, image
@@ -155,3 +155,18 @@ async def test_a_task_that_does_not_stop_is_not_waited_for(monkeypatch: pytest.M
     engine.go_on.set()
     await settle()
     assert runner.followed == frozenset()
+
+
+async def test_what_is_tried_in_vain_again_and_again_is_told_once_in_a_while() -> None:
+    engine, told = Notebook(), list[str]()
+    engine.error = TransientError("HTTP 500")
+
+    async def stuck(attempt: Attempt, error: EdgesyncError) -> None:
+        told.append(f"{attempt.id}: {error.message}")
+
+    runner = Runner(dict.fromkeys(Work, engine), HandClock(), on_end=lambda: None, on_stuck=stuck)
+    for _ in range(2 * runner_module.TRIES - 1):
+        runner.follow(each(1, Work.REMOVE))
+        await settle()
+    assert runner.followed == frozenset()
+    assert told == ["attempt-1: HTTP 500"]
