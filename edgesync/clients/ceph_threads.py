@@ -53,7 +53,13 @@ class Threads:
             raise NoThreadError from error
         answer: asyncio.Future[T] = loop.create_future()
         self._due[answer] = due
-        threading.Thread(target=self._work, args=(work, answer, loop), name=self._name, daemon=True).start()
+        thread = threading.Thread(target=self._work, args=(work, answer, loop), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The system gives no more threads just now.
+            self._end(answer, lambda: None)
+            raise NoThreadError from error
         async with asyncio.timeout_at(due):
             return await answer
 

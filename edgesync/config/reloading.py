@@ -22,7 +22,8 @@ _TAKEN_OVER: frozenset[KeyPath] = frozenset(
         ("journal", "retention"),
         ("glance", "staging"),
         ("polling",),
-        ("probes",),
+        # The deadline is the Ceph connections' own, too.
+        ("probes", "every"),
         ("breaker",),
         ("stall",),
         ("audit",),

@@ -27,6 +27,7 @@ from edgesync.execute.engines import engines_on
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
+from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
 from edgesync.execute.workbench import Sightings, Workbench
 from edgesync.expose.api import Api
@@ -193,7 +194,7 @@ def assemble(
     )
     pools = {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
     engines = engines_on(bench, pools=pools)
-    runner = Runner(engines.by_work, clock, on_end=lambda: loop.wake())
+    runner = Runner(engines.by_work, clock, on_end=lambda: loop.wake(), on_stuck=Stuck(bench))
     cycle = Cycle(
         observer=observer,
         sites=sites,

@@ -102,10 +102,17 @@ class CopyImageEngine:
 
     async def _refused(self, attempt: Attempt, refusal: EdgesyncError) -> None:
         """Decide whether a refusal is a failure, or only says that somebody else was faster or nobody was there."""
-        rivalry = isinstance(refusal, ConflictError | RequestError)
-        if rivalry and _overtaken(attempt, await self._bench.look(attempt.image)):
-            await self._bench.recorder.overtaken(attempt, refusal.message)
-            return
+        if isinstance(refusal, ConflictError | RequestError):
+            image = await self._bench.look(attempt.image)
+            late = isinstance(refusal, ConflictError) and image.lock is not None
+            if late and not await self._bench.locked(image):
+                self._bench.locks.refused(image, self._bench.clock.now())
+                why = "Glance keeps a lock that should have expired: its clock and edgesync's differ (edgesync doctor)"
+                await self._bench.recorder.never_sent(attempt, why)
+                return
+            if _overtaken(attempt, image):
+                await self._bench.recorder.overtaken(attempt, refusal.message)
+                return
         if isinstance(refusal, UnreachableError):
             # Glance connects to the stores before it answers: the one that is dead may be the store.
             verdict = everywhere(attempt.stores, CopyResult.INTERRUPTED, refusal.message)
@@ -153,7 +160,7 @@ class CopyImageEngine:
         """The verdict, with copies taken away that must not stay. Doing it again after a crash does no harm."""
         verdict = judge(attempt, ending.image, ending.task, cut=ending.cut)
         verdict = excused(attempt, verdict, await self._bench.outages(verdict))
-        extra = to_take_away(attempt, verdict)
+        extra = [store for store in to_take_away(attempt, verdict) if store not in ending.theirs]
         if extra:
             gone = [store for store in extra if await self._bench.take_away(attempt, store)]
             verdict = taken_away(verdict, gone)

@@ -130,7 +130,9 @@ class ImportEngine:
                 )
             except (TransientError, ConflictError) as refusal:
                 await self._bench.clock.sleep(PAUSE)
-                if await self._identify(attempt, await self._bench.look(attempt.image)):
+                image = await self._bench.look(attempt.image)
+                # A Glance that shows no tasks may be through with it already.
+                if image.stores or await self._identify(attempt, image):
                     return
                 if resend == RESENDS or isinstance(refusal, ConflictError):
                     raise

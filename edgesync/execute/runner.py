@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 # An attempt whose task broke off stays open in the journal; it is taken up again after so many seconds, where time
 # alone won't mend it twice as many each time, up to the longest.
 REST, LONGEST_REST = 30.0, 120.0
+# One that has been taken up in vain so often is somebody's business.
+TRIES = 20
 # Seconds for the tasks to end when the daemon stops. What has not ended by then is taken up by the next daemon.
 FAREWELL = 10.0
 
@@ -67,10 +69,19 @@ class HandedOver:
 class Runner:
     """The tasks of this process. The journal, not this, says what is open."""
 
-    def __init__(self, engines: Mapping[Work, Engine], clock: Clock, *, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engines: Mapping[Work, Engine],
+        clock: Clock,
+        *,
+        on_end: Callable[[], None],
+        on_stuck: Callable[[Attempt, EdgesyncError], Awaitable[None]],
+    ) -> None:
         self._engines = engines
         self._clock = clock
         self._on_end = on_end
+        # Told when an attempt does not come to its end however often it is tried.
+        self._on_stuck = on_stuck
         self._tasks: dict[AttemptId, asyncio.Task[None]] = {}
         self._attempts: dict[AttemptId, Attempt] = {}
         # Whoever works on an image without a task of ours.
@@ -133,8 +144,11 @@ class Runner:
             try:
                 await run(attempt)
             except EdgesyncError as error:
-                rest = REST if isinstance(error, TransientError) else self._rest(attempt.id)
+                longer = self._rest(attempt.id)
+                rest = REST if isinstance(error, TransientError) else longer
                 log.warning(f"{what} interrupted", why=error.message, remedy=error.remedy, again_in=rest)
+                if self._breaks[attempt.id] >= TRIES:
+                    await self._give_up(attempt, error)
                 await self._clock.sleep(rest)
             except Exception:
                 # One bad image must not stop the others; its attempt stays open and is taken up again.
@@ -143,6 +157,15 @@ class Runner:
                 await self._clock.sleep(rest)
             else:
                 self._breaks.pop(attempt.id, None)
+
+    async def _give_up(self, attempt: Attempt, error: EdgesyncError) -> None:
+        try:
+            await self._on_stuck(attempt, error)
+        except EdgesyncError as trouble:
+            # The journal's: the attempt is as open as before.
+            log.warning("can't be recorded", job=attempt.job, why=trouble.message, remedy=trouble.remedy)
+        else:
+            self._breaks.pop(attempt.id, None)
 
     def _rest(self, attempt: AttemptId) -> float:
         self._breaks[attempt] = self._breaks.get(attempt, 0) + 1

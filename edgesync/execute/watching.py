@@ -34,6 +34,8 @@ class Ending:
     cut: str = ""
     # Stores that had the data at any time: what Glance takes back again does not show in the image.
     reached: frozenset[StoreId] = frozenset()
+    # Stores that somebody else's import has named since: a copy there may be theirs.
+    theirs: frozenset[StoreId] = frozenset()
 
 
 class ImportWatch:
@@ -77,7 +79,7 @@ class ImportWatch:
         """How the import has ended; None while it goes on."""
         task = _own(attempt, tasks)
         if attempt.task is None or image.lock != attempt.task:
-            return Ending(image=image, task=task)
+            return Ending(image=image, task=task, theirs=_theirs(attempt, task, tasks))
         if attempt.work is Work.IMPORT and _in_vain(image, task):
             return Ending(image=image, task=task)
         now = self._bench.clock.now()
@@ -89,6 +91,14 @@ class ImportWatch:
 
 def _own(attempt: Attempt, tasks: Sequence[ImportTask]) -> ImportTask | None:
     return next((task for task in tasks if task.id == attempt.task), None)
+
+
+def _theirs(attempt: Attempt, ours: ImportTask | None, tasks: Sequence[ImportTask]) -> frozenset[StoreId]:
+    """Glance takes no import for a store that has the data: one that came after ours found none of ours there."""
+    if ours is None:
+        return frozenset()
+    later = [task for task in tasks if task.id != ours.id and task.created_at >= ours.created_at]
+    return frozenset(store for task in later for store in task.stores if store in attempt.stores)
 
 
 def _in_vain(image: Image, task: ImportTask | None) -> bool:

@@ -238,6 +238,6 @@ class Observer:
             images=self._memory.images,
             changed=None if everything else changed,
             at=self._clock.now(),
-            locks=dict(self._memory.locks),
+            locks={image: self._locks.as_held(image, task) for image, task in self._memory.locks.items()},
             full=full,
         )

@@ -79,13 +79,15 @@ def test_up_restarts_what_died(breakable: Lab) -> None:
 def test_another_number_of_edges_is_refused(lab: Lab, run: Run) -> None:
     refused = run("up", "--name", lab.name, "--sites", "1")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: lab 'test' has 2 edges, not 1; take it down first")
+    assert refused.stderr.startswith(f"error: lab '{lab.name}' has 2 edges, not 1; take it down first")
 
 
 def test_another_glance_is_refused(lab: Lab, run: Run) -> None:
     refused = run("up", "--name", lab.name, "--glance", "distro")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: lab 'test' runs the pinned Glance, not the distro one; take it down first")
+    assert refused.stderr.startswith(
+        f"error: lab '{lab.name}' runs the pinned Glance, not the distro one; take it down first"
+    )
 
 
 def test_missing_lab_is_named(run: Run) -> None:

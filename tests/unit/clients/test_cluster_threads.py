@@ -123,3 +123,15 @@ def test_a_loop_may_end_before_its_calls_do(gate: threading.Event) -> None:
     gate.set()
     left.join(LONG)
     assert not left.is_alive()
+
+
+async def test_a_thread_that_can_not_be_started_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = Threads("test", limit=1)
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", refused)
+        with pytest.raises(NoThreadError):
+            await threads.run(lambda: 42, deadline=SOON)
+    assert await threads.run(lambda: 42, deadline=LONG) == 42

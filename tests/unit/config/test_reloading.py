@@ -42,7 +42,7 @@ def test_what_is_read_again_in_every_round_needs_none(tmp_path: Path) -> None:
         "journal: {retention: 1d}\n"
         "glance: {staging: /srv/staging}\n"
         "polling: {active: 2s, idle: 2s, full_pass: 2s}\n"
-        "probes: {every: 2s, deadline: 2s}\n"
+        "probes: {every: 2s}\n"
         "breaker: {failures: 9, first: 2s, ceiling: 2s}\n"
         "stall: {after: 2s}\n"
         "audit: {every: 2s, grace: 10s, trash_delay: 2h, orphans: report, repair: report}\n"
@@ -67,6 +67,7 @@ def test_what_a_store_has_beside_its_ceph_needs_none(tmp_path: Path) -> None:
         ("journal.url", "journal: {url: 'sqlite+aiosqlite:////tmp/journal.db'}\nhub: central\n"),
         ("api.listen", "api: {listen: '127.0.0.1:1'}\nhub: central\n"),
         ("glance.timeout", "glance: {timeout: 2s}\nhub: central\n"),
+        ("probes.deadline", "probes: {deadline: 2s}\nhub: central\n"),
         ("glance.page_size", "glance: {page_size: 2}\nhub: central\n"),
         ("upload.timeout", "upload: {timeout: 2h}\nhub: central\n"),
         ("log.level", "log: {level: debug}\nhub: central\n"),

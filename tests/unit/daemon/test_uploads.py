@@ -49,7 +49,11 @@ async def pieces() -> AsyncIterator[bytes]:
 async def test_the_image_is_held_before_its_attempt_is_in_the_journal_and_followed_without_a_gap() -> None:
     ends: list[bool] = []
     engine = Engine()
-    runner = Runner({Work.IMPORT: engine}, HandClock(), on_end=lambda: ends.append(NEW.id in runner.images))
+
+    def ended() -> None:
+        ends.append(NEW.id in runner.images)
+
+    runner = Runner({Work.IMPORT: engine}, HandClock(), on_end=ended, on_stuck=cast("Any", None))
     pen = Pen(runner)
     uploads = Uploads(recorder=cast("Any", pen), runner=runner, engine=cast("Any", engine))
     await uploads.stage(import_job(NEW, "central", uri=None), pieces())

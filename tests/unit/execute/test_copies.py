@@ -107,7 +107,11 @@ async def test_asking_for_an_expired_lock_too_early_is_no_failure() -> None:
     on.glance.refusals["copy_image"] = [ConflictError("Image has active task")]
     await on.engines.copies.begin(attempt(shown, "dcn0"))
     assert on.journal.finished == []
-    assert len(on.told(EventKind.RIVAL_IMPORT)) == 1
+    assert len(on.journal.dropped) == 1
+    assert on.told(EventKind.RIVAL_IMPORT) == [], "there is no rival: Glance's clock is behind"
+    assert await on.bench.locked(shown), "it is not asked for again at once"
+    await on.clock.sleep(90)
+    assert not await on.bench.locked(shown)
 
 
 async def test_a_lock_without_a_visible_task_is_taken_two_hours_after_it_last_changed() -> None:

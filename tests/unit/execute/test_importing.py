@@ -11,7 +11,7 @@ import pytest
 from edgesync.domain.image import Image, TaskStatus
 from edgesync.domain.job import Attempt, CopyResult, EventKind, Work
 from edgesync.domain.site import Defect
-from edgesync.errors import PermanentError, TransientError, UnreachableError
+from edgesync.errors import ConflictError, PermanentError, TransientError, UnreachableError
 from tests.builders import CENTRAL, image, store_ids
 from tests.unit.execute.doubles import DCN0, DCN1, OURS, Rig, import_job, rig, work_on
 
@@ -339,3 +339,17 @@ async def test_a_file_for_a_silent_site_is_refused_before_it_is_read() -> None:
         await on.engines.imports.stage(asked_for(on, "dcn1", uri=None), chunks())
     assert on.glance.asked("stage") == []
     assert on.end.results == {"dcn1": FAILED}
+
+
+@pytest.mark.parametrize("refusal", [TransientError("busy"), ConflictError("the image is active")])
+async def test_what_a_glance_without_tasks_is_through_with_has_arrived(
+    refusal: TransientError | ConflictError,
+) -> None:
+    """The answer to the request got lost, and the data is there by the next look."""
+    on = rig()
+    one = asked_for(on, "central")
+    on.glance.refusals["import_image"] = [refusal]
+    on.clock.after(1, lambda: on.glance.change(NEW.id, status="active", stores=store_ids("central"), size=1))
+    await on.engines.imports.begin(one)
+    assert on.end.results == {"central": COPIED}
+    assert on.glance.asked("delete_image") == []

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from edgesync.domain.job import Attempt, Work
-from edgesync.errors import PermanentError, TransientError
+from edgesync.errors import EdgesyncError, PermanentError, TransientError
 from edgesync.execute import runner as runner_module
 from edgesync.execute.runner import HandedOver, Runner
 from tests.builders import NOW, image
@@ -46,9 +46,14 @@ class Stubborn(Notebook):
                 await self.go_on.wait()
 
 
+async def nobody_minds(*_: object) -> None:
+    """Who is told of what is stuck."""
+
+
 def running(engine: Notebook, clock: HandClock | None = None) -> tuple[Runner, list[None]]:
     ends: list[None] = []
-    return Runner(dict.fromkeys(Work, engine), clock or HandClock(), on_end=lambda: ends.append(None)), ends
+    engines = dict.fromkeys(Work, engine)
+    return Runner(engines, clock or HandClock(), on_end=lambda: ends.append(None), on_stuck=nobody_minds), ends
 
 
 def each(number: int, work: Work = Work.COPY) -> Attempt:
@@ -62,7 +67,7 @@ async def settle() -> None:
 
 async def test_each_attempt_goes_to_the_engine_of_its_work() -> None:
     engines = {work: Notebook() for work in Work}
-    runner = Runner(engines, HandClock(), on_end=lambda: None)
+    runner = Runner(engines, HandClock(), on_end=lambda: None, on_stuck=nobody_minds)
     for number, work in enumerate(Work):
         (runner.begin if number % 2 else runner.follow)(each(number, work))
     await settle()
@@ -163,3 +168,18 @@ async def test_a_task_that_does_not_stop_is_not_waited_for(monkeypatch: pytest.M
     engine.go_on.set()
     await settle()
     assert runner.images == frozenset()
+
+
+async def test_what_is_tried_in_vain_again_and_again_is_told_once_in_a_while() -> None:
+    engine, told = Notebook(), list[str]()
+    engine.error = TransientError("HTTP 500")
+
+    async def stuck(attempt: Attempt, error: EdgesyncError) -> None:
+        told.append(f"{attempt.id}: {error.message}")
+
+    runner = Runner(dict.fromkeys(Work, engine), HandClock(), on_end=lambda: None, on_stuck=stuck)
+    for _ in range(2 * runner_module.TRIES - 1):
+        runner.follow(each(1, Work.REMOVE))
+        await settle()
+    assert runner.images == frozenset()
+    assert told == ["attempt-1: HTTP 500"]
