@@ -130,14 +130,24 @@ class ImportEngine:
                 )
             except (TransientError, ConflictError) as refusal:
                 await self._bench.clock.sleep(PAUSE)
-                image = await self._bench.look(attempt.image)
-                # A Glance that shows no tasks may be through with it already.
-                if image.stores or await self._identify(attempt, image):
+                if await self._arrived(attempt):
                     return
                 if resend == RESENDS or isinstance(refusal, ConflictError):
                     raise
             else:
                 return
+
+    async def _arrived(self, attempt: Attempt) -> bool:
+        """Whether Glance took the request that it gave no good answer to.
+
+        UnreachableError when it does not tell: the image must not be deleted then, its data may be on their way.
+        """
+        try:
+            image = await self._bench.look(attempt.image)
+            # A Glance that shows no tasks may be through with it already.
+            return bool(image.stores) or await self._identify(attempt, image) is not None
+        except TransientError as trouble:
+            raise UnreachableError(trouble.message, remedy=trouble.remedy) from trouble
 
     async def _identify(self, attempt: Attempt, image: Image) -> Attempt | None:
         """The attempt with its task: nobody but us imports into an image that we made for it."""

@@ -167,6 +167,18 @@ async def test_a_lost_answer_is_not_asked_for_twice_when_it_arrived() -> None:
     assert on.end.results == {"central": COPIED}
 
 
+async def test_while_glance_does_not_show_what_it_has_taken_nothing_is_deleted() -> None:
+    on = rig()
+    one = asked_for(on, "central")
+    on.glance.refusals["import_image"] = [UnreachableError("no answer")]
+    # The first look is the one before the request.
+    on.clock.after(1, lambda: on.glance.refusals["image"].append(TransientError("HTTP 500")))
+    with pytest.raises(UnreachableError, match="HTTP 500"):
+        await on.engines.imports.begin(one)
+    assert on.glance.asked("delete_image") == []
+    assert on.journal.finished == []
+
+
 async def test_a_busy_glance_is_asked_again() -> None:
     on = rig()
     one = asked_for(on, "central")
