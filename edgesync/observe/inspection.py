@@ -53,7 +53,7 @@ class Inspector:
                 return seen
             case Defect.ORPHAN if before is None:
                 ours = await self._journal.attempted([(name, store)])
-                return replace(seen, ours=bool(ours), doubt=doubts.gone)
+                return replace(seen, ours=bool(ours), doubt=doubts.gone or await self._hidden(seen))
             case Defect.ORPHAN:
                 return replace(seen, doubt=await self._mistaken(seen))
             case defect:
@@ -89,6 +89,24 @@ class Inspector:
         except NotFoundError:
             return None
         return next((task for task in tasks if task.id == image.lock), None)
+
+    async def _hidden(self, orphan: Look) -> str:
+        """Why the orphan may be the good copy of an image that Glance only hides from us; empty: it is gone.
+
+        Without the admin role, Glance answers 404 for other projects' images. Of an image that is deleted the hub keeps
+        no data, while a site that was being written gets its copy finished all the same (tried).
+        """
+        if orphan.rbd is None or not orphan.rbd.snapshot:
+            return ""
+        doubt = "it is a whole copy, and Glance may only be hiding the image"
+        hub = self.hub
+        if hub is None or hub == orphan.store or hub not in self.clusters:
+            return doubt
+        try:
+            kept = await self.rbd(orphan.name, hub)
+        except EdgesyncError as error:
+            return f"{doubt}: edgesync can't see whether {hub} has it still ({error.message.rstrip('.')})"
+        return f"{doubt}, which {hub} has still" if kept is not None else ""
 
     async def _mistaken(self, orphan: Look) -> str:
         """Why the orphan may be another store's good copy, because the settings lead both stores to one pool.

@@ -155,9 +155,6 @@ def _lasting(look: Look, defect: Defect) -> list[str]:
     if defect is Defect.ORPHAN:
         if look.image is None and not look.ours:
             found.append("Glance knows no such image, and edgesync never had it copied here")
-        elif look.image is None and look.rbd is not None and look.rbd.protected:
-            # What a broken off import leaves has no snapshot, and of a deletion it is the first thing to go.
-            found.append("it is a whole copy with its protected snapshot, so Glance may only be hiding the image")
         return found
     if look.hub and look.rbd is not None:
         found.append("it is at the hub, where edgesync deletes no copy")

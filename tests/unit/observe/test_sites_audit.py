@@ -267,6 +267,26 @@ async def test_leftovers_of_a_deleted_image_are_ours_only_if_the_journal_says_so
         assert not found[theirs].passing
 
 
+async def test_a_whole_copy_of_an_image_that_is_gone_is_a_leftover_only_if_the_hub_has_no_data_of_it() -> None:
+    """Without the admin role, Glance answers 404 for other projects' images, whose copies are good."""
+    async with watched(Cloud()) as cloud:
+        deleted, hidden = ident(1), ident(2)
+        for name in (deleted, hidden):
+            cloud.journal.copies.add((name, DCN0))
+            cloud.pools[DCN0].put(name, created_at=cloud.clock.now() - timedelta(days=1))
+        cloud.pools[CENTRAL].put(hidden)
+        cloud.image(3, CENTRAL, DCN0)
+        await cloud.audited()
+        found = cloud.findings(DCN0)
+        assert not found[deleted].obstacle
+        assert "Glance may only be hiding the image, which central has still" in found[hidden].obstacle
+        assert not found[hidden].passing
+        cloud.pools[CENTRAL].down()
+        unseen = await cloud.sites.re_examine(deleted, DCN0)
+        assert unseen is not None
+        assert "can't see whether central has it still" in unseen.obstacle
+
+
 async def test_what_waits_for_a_human_is_not_looked_at_again_and_again() -> None:
     cloud, pool = await busy()
     async with watched(cloud):
