@@ -15,6 +15,8 @@ from tests.lab import conftest
 from tests.lab.glance_driver import LabDriver
 
 NAME = "distro"
+# One process runs all of them: there is one lab of that name.
+pytestmark = pytest.mark.xdist_group(NAME)
 
 
 @pytest.fixture(scope="module")

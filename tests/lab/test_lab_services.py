@@ -13,7 +13,8 @@ from deploy.lab import cluster, lifecycle, ports, processes, status
 from deploy.lab.layout import HOME, ROOT, Lab
 
 OTHER = "test-other"
-
+# One process runs all of them: there is one lab of that name.
+pytestmark = pytest.mark.xdist_group(OTHER)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
