@@ -155,6 +155,9 @@ def _lasting(look: Look, defect: Defect) -> list[str]:
     if defect is Defect.ORPHAN:
         if look.image is None and not look.ours:
             found.append("Glance knows no such image, and edgesync never had it copied here")
+        elif look.image is not None and not look.image.stores and look.rbd is not None and look.rbd.snapshot:
+            # An image deactivated in the middle of its download can lose the location of its only copy (tried).
+            found.append("it is whole, and Glance has no copy of the image anywhere else")
         return found
     if look.hub and look.rbd is not None:
         found.append("it is at the hub, where edgesync deletes no copy")

@@ -169,6 +169,14 @@ def test_an_orphan_with_clones_is_for_a_human() -> None:
     assert "rbd info" in outlook(finding)
 
 
+@pytest.mark.parametrize("status", ["active", "deactivated"])
+def test_the_only_data_of_an_image_are_for_a_human(status: str) -> None:
+    finding = found(look(at_glance(status=status), at_ceph(), hub=True))
+    assert not finding.passing
+    assert "no copy of the image anywhere else" in finding.obstacle
+    assert not found(look(at_glance(status=status), half_written(), hub=True)).obstacle
+
+
 def test_what_is_left_of_an_image_that_glance_lost_must_be_ours() -> None:
     theirs = found(look(None, at_ceph()))
     assert theirs.obstacle
