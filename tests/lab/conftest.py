@@ -17,7 +17,8 @@ from deploy.lab.layout import ROOT, Lab
 from tests.lab.daemon import DaemonProcess, daemon_of
 
 # What pytest-xdist calls this process.
-NAME = f"test{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+NAME = f"test{WORKER}"
 KEEP = os.environ.get("EDGESYNC_LAB_KEEP") == "1"
 
 

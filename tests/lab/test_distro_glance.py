@@ -14,9 +14,7 @@ from tests.contract.glance.suite import GlanceContract
 from tests.lab import conftest
 from tests.lab.glance_driver import LabDriver
 
-NAME = "distro"
-# One process runs all of them: there is one lab of that name.
-pytestmark = pytest.mark.xdist_group(NAME)
+NAME = f"distro{conftest.WORKER}"
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ import pytest
 
 from deploy.lab import cluster, lifecycle, ports, processes, status
 from deploy.lab.layout import HOME, ROOT, Lab
+from tests.lab import conftest
 
-OTHER = "test-other"
-# One process runs all of them: there is one lab of that name.
-pytestmark = pytest.mark.xdist_group(OTHER)
+OTHER = f"test-other{conftest.WORKER}"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
