@@ -43,7 +43,7 @@ test: venv lab-install
 	$(LAB) install --glance distro
 	deploy/apt-install $(TESTING)
 	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
-	$(BIN)/pytest -n 2 --dist worksteal tests/lab
+	$(BIN)/pytest -n 2 --dist loadfile tests/lab
 
 # The long forms of what `make test` runs in short: rivals and random kills in the lab, then hours of random worlds.
 soak: venv lab-install

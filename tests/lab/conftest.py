@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import faults, glance, lifecycle
+from deploy.lab import api, faults, glance, lifecycle, readback, tamper
 from deploy.lab.layout import ROOT, Lab
 from tests.lab.daemon import DaemonProcess, daemon_of
 
@@ -45,6 +45,20 @@ def mend(lab: Lab) -> None:
     glance.ensure(lab)
 
 
+def clear(lab: Lab) -> None:
+    """No image in Glance, nor in any site's pool or trash: audits would find what other tests have left."""
+    url = f"{lab.glance_url}/v2/images"
+    with api.login(lab) as session:
+        for hidden in ("false", "true"):
+            params = {"limit": "1000", "visibility": "all", "os_hidden": hidden}
+            for image in session.get(url, params=params).json()["images"]:
+                session.delete(f"{url}/{image['id']}", raise_exc=False)
+    for site in lab.sites:
+        for name in readback.rbd_images(lab, site.name):
+            tamper.remove_image(lab, site.name, name)
+        tamper.empty_trash(lab, site.name)
+
+
 @pytest.fixture
 def breakable(lab: Lab) -> Iterator[Lab]:
     """The same lab, for a test that breaks something: whole again when it ends."""
@@ -55,6 +69,7 @@ def breakable(lab: Lab) -> Iterator[Lab]:
 @pytest.fixture
 def daemon(lab: Lab, tmp_path: Path) -> Iterator[DaemonProcess]:
     """A daemon, not yet started, that knows the sites' Ceph, in a lab to break; nothing is left of it in the end."""
+    clear(lab)
     with daemon_of(lab, tmp_path) as prepared:
         yield prepared
         prepared.stop()

@@ -14,11 +14,12 @@ import pytest
 import yaml
 from keystoneauth1.session import Session
 
-from deploy.lab import api, ceph, faults, glance, readback, render, tamper, tasks
+from deploy.lab import api, ceph, faults, glance, render, tamper, tasks
 from deploy.lab.faults import How
 from deploy.lab.images import random_image
 from deploy.lab.layout import Lab
 from deploy.lab.upload import upload
+from tests.lab.conftest import clear, mend
 from tests.lab.daemon import DaemonProcess, daemon_of
 
 MIB = 2**20
@@ -31,27 +32,16 @@ BOUND = 60
 @pytest.fixture
 def cleared(breakable: Lab) -> Iterator[Lab]:
     """No image in Glance nor in any pool, whatever other tests have left; and none afterwards."""
-    _clear(breakable)
+    clear(breakable)
     yield breakable
-    for site in breakable.sites:
-        faults.repair(breakable, site)
-    glance.ensure(breakable)
-    _clear(breakable)
+    mend(breakable)
+    clear(breakable)
 
 
 def show(lab: Lab, image: str) -> dict[str, Any]:
     with api.login(lab) as session:
         shown: dict[str, Any] = session.get(f"{lab.glance_url}/v2/images/{image}").json()
     return shown
-
-
-def _clear(lab: Lab) -> None:
-    with api.login(lab) as session:
-        for image in session.get(f"{lab.glance_url}/v2/images", params={"limit": 1000}).json()["images"]:
-            session.delete(f"{lab.glance_url}/v2/images/{image['id']}", raise_exc=False)
-    for site in lab.sites:
-        for name in readback.rbd_images(lab, site.name):
-            tamper.remove_image(lab, site.name, name)
 
 
 Ceph = dict[str, str]
