@@ -1,11 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.scenario.stage import Stage, set_stage
+from tests.scenario.stage import MEMORY, Stage, set_stage
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory, where the machine has such a folder: a journal waits for the disk at every write."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

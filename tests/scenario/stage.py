@@ -32,6 +32,8 @@ from tests.scenario.pools import Pool, Pools
 
 GOLDEN = Policy(name="golden", match=Match(tags=frozenset({"golden"})), stores=None)
 STORES = ("central", "dcn0", "dcn1")
+# Where files are in memory; None: wherever the system puts temporary ones.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - folders in it have random names
 # Virtual seconds after which something that should have happened has not.
 PATIENCE = 900.0
 # The configuration that every stage has, unless its own says otherwise.

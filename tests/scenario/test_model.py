@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from edgesync.domain.policy import Match, Policy
 from edgesync.domain.store import StoreId
 from tests.scenario.model import Model, Seed, Step
-from tests.scenario.stage import set_stage
+from tests.scenario.stage import MEMORY, set_stage
 
 SOAK = bool(os.environ.get("EDGESYNC_SOAK"))
 # Independent parts of the whole, so that they can run side by side.
@@ -127,7 +127,7 @@ def beginnings(draw: st.DrawFn) -> Beginning:
 async def play(beginning: Beginning, story: Sequence[Step]) -> None:
     ids = random.Random(0)
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
         patch("uuid.uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)),
     ):
         async with set_stage(
