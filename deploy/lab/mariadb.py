@@ -68,7 +68,7 @@ def _make(lab: Lab) -> None:
     if process := running(lab):
         process.kill()
     shutil.rmtree(here, ignore_errors=True)
-    here.mkdir(parents=True)
+    (here / "scratch").mkdir(parents=True)
     account = "glance@'127.0.0.1'"
     statements = (
         "CREATE DATABASE IF NOT EXISTS glance CHARACTER SET utf8mb3",
@@ -76,7 +76,8 @@ def _make(lab: Lab) -> None:
         f"GRANT ALL ON glance.* TO {account}",
     )
     write(here / "init.sql", "".join(f"{statement};\n" for statement in statements))
-    argv = ["mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db", f"--datadir={here}/data"]
+    folders = (f"--datadir={here}/data", f"--tmpdir={here}/scratch")
+    argv = ["mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db", *folders]
     env = environment(lab.folder)  # so that `down` finds it, should we be killed
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, env=env, check=False)
     if done.returncode != 0:
@@ -91,6 +92,7 @@ def _start(lab: Lab) -> Process:
         "--no-defaults",
         "--user=root",
         f"--datadir={here}/data",
+        f"--tmpdir={here}/scratch",  # a server that starts deletes the temporary tables of others there
         f"--init-file={here}/init.sql",
         f"--port={lab.mariadb_port}",
         "--bind-address=127.0.0.1",
