@@ -13,6 +13,7 @@ from deploy.lab import (
     install,
     keystone,
     lifecycle,
+    links,
     readback,
     registry,
     status,
@@ -20,7 +21,7 @@ from deploy.lab import (
     upload,
 )
 from deploy.lab.faults import How
-from deploy.lab.layout import Lab, Release
+from deploy.lab.layout import HUB, Lab, Network, Release
 
 which = click.option(
     "--glance",
@@ -53,15 +54,30 @@ def install_command(release: str | None) -> None:
     help="How long a token is good; an hour for a new lab.",
 )
 @which
-def up(name: str, sites: int | None, token_lifetime: int | None, release: str | None) -> None:
+@click.option(
+    "--network",
+    type=click.Choice([network.value for network in Network]),
+    help="Edges behind links of their own (default for a new lab, where the machine allows it), or all on loopback.",
+)
+@click.option("--rate", metavar="RATE", help="Limit every link, each way: 500kbit, 200mbit, 1gbit; none lifts it.")
+def up(
+    name: str, sites: int | None, token_lifetime: int | None, release: str | None, network: str | None, rate: str | None
+) -> None:
     """Bring a lab up, or repair the one that is there."""
-    lifecycle.up(name, sites, token_lifetime, release=Release(release) if release else None)
+    lifecycle.up(
+        name,
+        sites,
+        token_lifetime,
+        release=Release(release) if release else None,
+        network=Network(network) if network else None,
+        rate=None if rate is None else links.parse(rate),
+    )
 
 
 @main.command()
 @named
 def down(name: str) -> None:
-    """End every process of a lab and remove its files."""
+    """End every process of a lab and remove its links and files."""
     lifecycle.down(name)
 
 
@@ -84,7 +100,7 @@ def status_command(context: click.Context, name: str) -> None:
 @click.argument("site")
 @click.option("--how", type=click.Choice([how.value for how in How]), required=True)
 def break_command(name: str, site: str, how: str) -> None:
-    """Break a site: its OSD stops answering, dies, or is full; or nothing there answers."""
+    """Break a site: its OSD stops answering, dies, or is full; or nothing there answers; or its link is cut."""
     with registry.locked_lab(name) as lab:
         faults.break_site(lab, site, How(how))
 
@@ -97,6 +113,28 @@ def heal(name: str, site: str, how: str | None) -> None:
     """Undo what `break` did to a site."""
     with registry.locked_lab(name) as lab:
         faults.heal_site(lab, site, How(how) if how else None)
+
+
+@main.command("limit")
+@named
+@click.argument("site")
+@click.argument("rate")
+def limit_command(name: str, site: str, rate: str) -> None:
+    """Limit the link to a site, each way: 500kbit, 200mbit, 1gbit; none lifts the limit."""
+    with registry.locked_lab(name) as lab:
+        links.limit(lab, lab.site(site), links.parse(rate))
+
+
+@main.command("wire")
+@named
+@click.argument("sites", nargs=-1, metavar="[SITE]...")
+def wire_command(name: str, sites: tuple[str, ...]) -> None:
+    """Bytes on the links since they were made, headers included, as central's interfaces count them."""
+    lab = Lab.load(name)
+    table = Table("site", "received", "sent", box=None)
+    for site in sites or [edge.name for edge in lab.sites if edge.name != HUB]:
+        table.add_row(site, *map(str, links.wire(lab, site)))
+    Console().print(table)
 
 
 @main.command("kill-glance")

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import rados
 
-from deploy.lab import ceph, render
+from deploy.lab import ceph, links, render
 from deploy.lab.errors import LabError
 from deploy.lab.layout import POOLS, Lab, Site, write
 from deploy.lab.processes import Process, environment, recorded, spawn
@@ -19,6 +20,9 @@ from deploy.lab.wait import say, until
 
 DAEMONS = ("mon", "osd", "mgr")
 PATIENCE = 60  # seconds for a daemon to answer, on a machine that is busy with other sites
+# Of the manager's: what flattens images in the background, and what each module needs.
+MODULES = ("rbd_support", "mgr_module.py", "mgr_util.py")
+_ALL_MODULES = Path("/usr/share/ceph/mgr")
 _IDS = {"mon": "a", "osd": "0", "mgr": "x"}
 
 
@@ -26,6 +30,7 @@ def ensure(lab: Lab, site: Site) -> None:
     """Make the cluster if it is not there, start what does not run, and wait until all of it answers."""
     made = site.folder / "made"
     fresh = not made.exists()
+    ensure_link(lab, site)
     if fresh:
         _format(lab, site)
     ensure_monitor(lab, site)
@@ -38,7 +43,7 @@ def ensure(lab: Lab, site: Site) -> None:
             for pool in POOLS:
                 ceph.ask(cluster, "osd pool create", pool=pool, pg_num=8)
                 ceph.ask(cluster, "osd pool application enable", pool=pool, app="rbd")
-            # The manager runs without its modules on purpose, and operators' tools should see a healthy cluster.
+            # The manager lacks most of its modules on purpose, and operators' tools should see a healthy cluster.
             ceph.ask(cluster, "health mute", code="MGR_MODULE_ERROR", sticky=True)
         _write_through(site, osd)
         say(f"{site.name}: OSD takes writes")
@@ -51,6 +56,20 @@ def ensure(lab: Lab, site: Site) -> None:
         )
     made.touch()
     say(f"{site.name}: ready")
+
+
+def ensure_link(lab: Lab, site: Site) -> None:
+    """Join the site to central. Where its link is gone, daemons live on in a network without a name: end them."""
+    if site.link is None:
+        return
+    if links.whole(site):
+        links.join(lab, site)
+        return
+    for kind in DAEMONS:
+        if process := daemon(site, kind):
+            process.kill()
+    links.make(lab, site)
+    say(f"{site.name}: link to {site.address}, limit {links.shown(lab.rate)}")
 
 
 def ensure_monitor(lab: Lab, site: Site) -> None:
@@ -74,7 +93,7 @@ def daemon(site: Site, kind: str) -> Process | None:
 
 def start(lab: Lab, site: Site, kind: str) -> Process:
     name = f"ceph-{kind}"
-    argv = [name, "-f", "-i", _IDS[kind], "-c", str(site.conf)]
+    argv = links.inside(site, [name, "-f", "-i", _IDS[kind], "-c", str(site.conf)])
     return spawn(argv, record=site.folder / f"{kind}.pid", log=site.folder / f"{kind}.log", mark=lab.folder)
 
 
@@ -108,8 +127,10 @@ def _format(lab: Lab, site: Site) -> None:
         if process := daemon(site, kind):
             process.kill()
     shutil.rmtree(site.folder, ignore_errors=True)
-    for part in (*DAEMONS, "no-modules"):
+    for part in (*DAEMONS, "modules"):
         (site.folder / part).mkdir(parents=True)
+    for module in MODULES:
+        (site.folder / "modules" / module).symlink_to(_ALL_MODULES / module)
     write(site.conf, render.ceph_conf(site))
     for user in ("admin", "glance", "edgesync"):
         write(site.keyring(user), render.keyring(site, f"client.{user}"))
@@ -117,7 +138,7 @@ def _format(lab: Lab, site: Site) -> None:
         write(site.folder / kind / "keyring", render.keyring(site, entity))
     write(site.folder / "keyring", render.keyring(site, *render.CAPS))
     monmap = str(site.folder / "monmap")
-    address = f"[v2:127.0.0.1:{site.port}]"
+    address = f"[v2:{site.address}:{site.port}]"
     _run(lab, "monmaptool", "--create", "--fsid", site.fsid, "--addv", "a", address, monmap)
     conf = ("-c", str(site.conf))
     osd = ("ceph-osd", "--mkfs", "-i", "0", *conf, "--monmap", monmap, "--no-mon-config", "--osd-uuid", _osd_uuid(site))

@@ -1,7 +1,7 @@
 """What goes wrong at a site, on demand, and its repair.
 
-Each fault is what the field sees, not an imitation in a client: the OSD is stopped, dead or full, and whoever talks to
-the site waits until a deadline of their own, for Ceph by itself gives none.
+Each fault is what the field sees, not an imitation in a client: the OSD is stopped, dead or full, or the link is down,
+and whoever talks to the site waits until a deadline of their own, for Ceph by itself gives none.
 """
 
 import signal
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from deploy.lab import ceph, cluster
+from deploy.lab import ceph, cluster, links
 from deploy.lab.errors import LabError
 from deploy.lab.layout import Lab, Site
 from deploy.lab.processes import Process
@@ -24,6 +24,7 @@ class How(StrEnum):
     PAUSE_OSD = "pause-osd"  # alive but silent: every request hangs, as over a cut line; heals where it was
     KILL_OSD = "kill-osd"  # the process is gone: connections are refused, requests hang
     PAUSE_SITE = "pause-site"  # every daemon is silent: not even a connection is made, as over a cut line
+    CUT_NETWORK = "cut-network"  # the link is down: every packet is lost, the site itself goes on
     FULL_POOL = "full-pool"  # above the full ratio: reads go on, writes hang, no space is left to see
 
 
@@ -37,6 +38,8 @@ def break_site(lab: Lab, name: str, how: How) -> None:
             pause(lab, site, "osd")
         case How.PAUSE_SITE:
             pause(lab, site, *cluster.DAEMONS)
+        case How.CUT_NETWORK:
+            links.cut(lab, site)
         case How.KILL_OSD:
             _daemon(lab, site, "osd").kill()
     say(f"{name}: broken by {how}")
@@ -49,6 +52,8 @@ def heal_site(lab: Lab, name: str, how: How | None = None) -> None:
         repair(lab, site)
     elif how in {How.PAUSE_OSD, How.PAUSE_SITE}:
         resume(site)
+    elif how is How.CUT_NETWORK:
+        links.join(lab, site)
     elif how is How.FULL_POOL:
         empty(site)
     elif cluster.daemon(site, "osd") is None:
@@ -59,6 +64,7 @@ def heal_site(lab: Lab, name: str, how: How | None = None) -> None:
 def repair(lab: Lab, site: Site) -> None:
     """Leave the site healthy, whatever was done to it."""
     resume(site)
+    cluster.ensure_link(lab, site)
     cluster.ensure_monitor(lab, site)
     empty(site)
     cluster.ensure(lab, site)
@@ -91,9 +97,9 @@ def empty(site: Site) -> None:
         _wait(lambda: not _reported(site)[1], f"{site.name}: the OSD goes on reporting itself full")
 
 
-def is_full(site: Site) -> bool:
+def is_full(site: Site, deadline: int = ceph.DEADLINE) -> bool:
     """Whether the cluster takes no writes for want of space."""
-    return _reported(site)[1]
+    return _reported(site, deadline)[1]
 
 
 def _daemon(lab: Lab, site: Site, kind: str) -> Process:
@@ -105,9 +111,9 @@ def _daemon(lab: Lab, site: Site, kind: str) -> Process:
     return process
 
 
-def _reported(site: Site) -> tuple[bool, bool]:
+def _reported(site: Site, deadline: int = ceph.DEADLINE) -> tuple[bool, bool]:
     """Whether the ratios are lowered, and whether the OSD calls itself full because of it."""
-    with ceph.connect(site) as admin:
+    with ceph.connect(site, deadline=deadline) as admin:
         osds = ceph.ask(admin, "osd dump")
     return osds["full_ratio"] < _RATIOS["full"] - _TINY, "full" in osds["osds"][0]["state"]
 

@@ -24,6 +24,8 @@ PACKAGES = {
     "rbd": "ceph-common",
     "qemu-img": "qemu-utils",
     "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "tc": "iproute2",
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "mariadbd": "mariadb-server-core",

@@ -1,10 +1,11 @@
-"""What a lab is: four numbers and a seed, from which every path, port, identity and secret follows.
+"""What a lab is: a few settings and a seed, from which every path, port, address, identity and secret follows.
 
 Nothing else is stored, so a lab killed in the middle of anything can be started again or taken away completely.
 """
 
 import base64
 import dataclasses
+import hashlib
 import hmac
 import json
 import struct
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from deploy.lab import ports
 from deploy.lab.errors import LabError
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,7 @@ HUB = "central"
 POOLS = ("images", "vms", "volumes")
 MAX_EDGES = 8
 TOKEN_LIFETIME = 3600
+LOOPBACK = "127.0.0.1"
 
 _SERVICE_PORTS = 20  # the first ports of a block; then as many again for each site
 
@@ -36,6 +39,26 @@ class Release(StrEnum):
     DISTRO = "distro"  # Debian's, years older
 
 
+class Network(StrEnum):
+    """What lies between central and the edges."""
+
+    NAMESPACES = "namespaces"  # each edge is a network of its own behind a link, which can be cut, limited and read
+    LOOPBACK = "loopback"  # nothing: all on 127.0.0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The line from central to an edge: a veth pair, one end of it in the edge's network namespace.
+
+    Both names end with the lab's key, by which `down` finds what a lab has left.
+    """
+
+    namespace: str
+    interface: str  # central's end of the pair; 15 characters at most, as the kernel wants it
+    central: str  # the address at central's end
+    edge: str  # the address at the edge's end
+
+
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """One site: a Ceph cluster of one monitor, one manager and one OSD."""
@@ -45,6 +68,11 @@ class Site:
     port: int  # the monitor's; the OSD and the manager bind in `bind_range`
     fsid: str
     seed: str
+    link: Link | None = None  # none: on this machine's loopback
+
+    @property
+    def address(self) -> str:
+        return self.link.edge if self.link else LOOPBACK
 
     @property
     def conf(self) -> Path:
@@ -74,6 +102,8 @@ class Lab:
     seed: str  # of every secret in this lab
     token_lifetime: int = TOKEN_LIFETIME  # seconds
     glance: Release = Release.PINNED
+    network: Network = Network.LOOPBACK
+    rate: int = 0  # bits per second of every link, each way, when it is made; 0: no limit
     home: Path = HOME
 
     @classmethod
@@ -83,7 +113,14 @@ class Lab:
             state = json.loads((home / name / "state.json").read_text())
         except FileNotFoundError:
             raise LabError(f"there is no lab {name!r}; start it: python -m deploy.lab up --name {name}") from None
-        return cls(home=home, **{**state, "glance": Release(state.get("glance", Release.PINNED))})
+        return cls(
+            home=home,
+            **{
+                **state,
+                "glance": Release(state.get("glance", Release.PINNED)),
+                "network": Network(state.get("network", Network.LOOPBACK)),
+            },
+        )
 
     def save(self) -> None:
         state = dataclasses.asdict(self)
@@ -150,6 +187,13 @@ class Lab:
     def secret(self, label: str) -> str:
         return hmac.digest(self.seed.encode(), label.encode(), "sha256").hex()[:32]
 
+    def _link(self, edge: int, name: str) -> Link:
+        key = link_key(self.folder)
+        central, there = ports.ends(self.base_port, edge)
+        return Link(
+            namespace=f"edgesync-{self.name}-{name}-{key}", interface=f"{name}-{key}", central=central, edge=there
+        )
+
     def _site(self, index: int, name: str) -> Site:
         return Site(
             name=name,
@@ -157,11 +201,17 @@ class Lab:
             port=self.base_port + _SERVICE_PORTS * (index + 1),
             fsid=str(uuid.UUID(self.secret(f"fsid/{name}"), version=4)),
             seed=self.seed,
+            link=self._link(index - 1, name) if index and self.network is Network.NAMESPACES else None,
         )
 
 
-def replace(lab: Lab, *, token_lifetime: int) -> Lab:
-    changed = dataclasses.replace(lab, token_lifetime=token_lifetime)
+def link_key(folder: Path) -> str:
+    """What the names of a lab's links end with. It follows from the folder alone, as the mark of its processes does."""
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+
+
+def replace(lab: Lab, *, token_lifetime: int, rate: int) -> Lab:
+    changed = dataclasses.replace(lab, token_lifetime=token_lifetime, rate=rate)
     changed.save()
     return changed
 

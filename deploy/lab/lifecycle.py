@@ -9,9 +9,9 @@ from pathlib import Path
 import rados
 from keystoneauth1.exceptions import ClientException
 
-from deploy.lab import cluster, faults, glance, install, keystone, layout, mariadb, registry, render
+from deploy.lab import cluster, faults, glance, install, keystone, layout, links, mariadb, registry, render
 from deploy.lab.errors import LabError
-from deploy.lab.layout import HOME, MAX_EDGES, TOKEN_LIFETIME, Lab, Release, Site
+from deploy.lab.layout import HOME, MAX_EDGES, TOKEN_LIFETIME, Lab, Network, Release, Site
 from deploy.lab.processes import kill_marked
 from deploy.lab.wait import say
 
@@ -23,27 +23,38 @@ def up(
     home: Path = HOME,
     *,
     release: Release | None = None,
+    network: Network | None = None,
+    rate: int | None = None,
 ) -> Lab:
     """Bring the lab up and return when every service answers; what runs and answers already is left alone.
 
-    A new lab runs the pinned Glance unless another `release` is asked for.
+    A new lab runs the pinned Glance unless another `release` is asked for, and has its edges in namespaces where the
+    machine lets it. A `rate` (bits per second, 0 for none) is put on every link.
     """
     with registry.locked(name, home) as folder:
         if (folder / "state.json").exists():
-            lab = _again(Lab.load(name, home), edges, token_lifetime, release)
+            lab = _again(Lab.load(name, home), edges, token_lifetime, release, network, rate)
             install.check(lab.glance)
         else:
             install.check(release or Release.PINNED)
+            links.remove(folder)  # of an earlier lab, whose folder somebody has deleted
             lab = registry.create(
-                name, _edges(edges), token_lifetime or TOKEN_LIFETIME, home, release=release or Release.PINNED
+                name,
+                _edges(edges),
+                token_lifetime or TOKEN_LIFETIME,
+                home,
+                release=release or Release.PINNED,
+                network=_network(folder, network, rate),
+                rate=rate or 0,
             )
-        say(f"lab {name}: {', '.join(site.name for site in lab.sites)}, ports from {lab.base_port}, files in {folder}")
+        sites = ", ".join(site.name for site in lab.sites)
+        say(f"lab {name}: {sites} ({lab.network}), ports from {lab.base_port}, files in {folder}")
         _end_strays(lab)
         layout.write(lab.edgesync_file, render.edgesync(lab))
         layout.write(lab.openrc_file, render.openrc(lab))
         _side_by_side(
             partial(keystone.ensure, lab),
-            *(partial(_site, lab, site) for site in lab.sites),
+            *(partial(_site, lab, site, rate) for site in lab.sites),
             partial(glance.prepare, lab),
         )
         glance.ensure(lab)
@@ -52,11 +63,12 @@ def up(
 
 
 def down(name: str = "dev", home: Path = HOME) -> None:
-    """End every process of the lab and remove every file; harmless when there is none."""
+    """End every process of the lab and remove every link and file; harmless when there is none."""
     with registry.locked(name, home) as folder:
         ended = kill_marked(folder)
+        unlinked = links.remove(folder)
         shutil.rmtree(folder)
-    say(f"lab {name} is down: {ended} processes ended, {folder} removed")
+    say(f"lab {name} is down: {ended} processes ended, {unlinked} links and {folder} removed")
 
 
 def _edges(asked: int | None) -> int:
@@ -66,24 +78,53 @@ def _edges(asked: int | None) -> int:
     return edges
 
 
-def _again(lab: Lab, edges: int | None, token_lifetime: int | None, release: Release | None) -> Lab:
-    """An existing lab keeps its sites and its Glance; the lifetime of its tokens can change."""
+def _network(folder: Path, asked: Network | None, rate: int | None) -> Network:
+    """What a new lab has between its sites: links, unless it was asked for none or the machine allows none."""
+    why = "as asked"
+    if asked is not Network.LOOPBACK:
+        obstacle = links.obstacle(folder)
+        if obstacle is None:
+            return Network.NAMESPACES
+        why = f"for network namespaces can't be made here: {obstacle}"
+    if rate or asked is Network.NAMESPACES:
+        raise LabError(f"there can be no links between the sites: loopback only, {why}")
+    say(f"no links between the sites to cut, limit or read: loopback only, {why}")
+    return Network.LOOPBACK
+
+
+def _again(
+    lab: Lab,
+    edges: int | None,
+    token_lifetime: int | None,
+    release: Release | None,
+    network: Network | None,
+    rate: int | None,
+) -> Lab:
+    """An existing lab keeps its sites, its network and its Glance; the limit and its tokens' lifetime can change."""
     first = f"; take it down first: python -m deploy.lab down --name {lab.name}"
     if edges not in (None, lab.edges):
         raise LabError(f"lab {lab.name!r} has {lab.edges} edges, not {edges}{first}")
     if release not in (None, lab.glance):
         raise LabError(f"lab {lab.name!r} runs the {lab.glance} Glance, not the {release} one{first}")
-    if token_lifetime in (None, lab.token_lifetime):
-        return lab
-    keystone.stop(lab)  # before the change is recorded: killed in between, the next `up` starts it again
-    return layout.replace(lab, token_lifetime=token_lifetime)
+    if network not in (None, lab.network):
+        raise LabError(f"lab {lab.name!r} has {lab.network} between its sites, not {network}{first}")
+    if rate and lab.network is Network.LOOPBACK:
+        raise LabError(f"lab {lab.name!r} is on loopback and has no links to limit{first}")
+    if token_lifetime not in (None, lab.token_lifetime):
+        keystone.stop(lab)  # before the change is recorded: killed in between, the next `up` starts it again
+    return layout.replace(
+        lab, token_lifetime=token_lifetime or lab.token_lifetime, rate=lab.rate if rate is None else rate
+    )
 
 
-def _site(lab: Lab, site: Site) -> None:
+def _site(lab: Lab, site: Site, rate: int | None) -> None:
+    """A `rate` that was asked for now is also put on a link that is there."""
     if (site.folder / "made").exists():
         faults.repair(lab, site)
     else:
         cluster.ensure(lab, site)
+    if rate is not None and site.link:
+        links.limit(lab, site, rate)
 
 
 def _end_strays(lab: Lab) -> None:

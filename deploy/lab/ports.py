@@ -1,20 +1,46 @@
-"""Ports for labs that run side by side.
+"""Ports and addresses for labs that run side by side.
 
-A lab owns one contiguous block, below the kernel's ephemeral ports so that no outgoing connection can sit on one.
+A lab owns one contiguous block of ports, below the kernel's ephemeral ones so that no outgoing connection can sit on
+one, and with the block the addresses of its links.
 """
 
 import socket
+import sys
 from collections.abc import Callable, Collection
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 from deploy.lab.errors import LabError
 
 BLOCK = 200
 FIRST = 20_000
 BLOCKS = 60
+# Set aside for trying out networks (RFC 2544), so no network in use has it: 256 addresses for each block.
+ADDRESSES = IPv4Network("198.19.0.0/16")
+_ROUTES = Path("/proc/net/route")
 
 
 def block(base: int) -> range:
     return range(base, base + BLOCK)
+
+
+def ends(base: int, edge: int) -> tuple[str, str]:
+    """The addresses of the link to one edge, counted from 0: central's end, the edge's end."""
+    first = ADDRESSES[(base - FIRST) // BLOCK * 256 + edge * 4]
+    return str(first + 1), str(first + 2)
+
+
+def linked(routes: Path = _ROUTES) -> set[int]:
+    """The first ports of the blocks to whose addresses this machine has a route: of labs that are there, or left over.
+
+    Other checkouts' labs are seen by this, too, before any of their services listens.
+    """
+    bases = set()
+    for row in routes.read_text().splitlines()[1:]:
+        destination = IPv4Address(int(row.split()[1], 16).to_bytes(4, sys.byteorder))
+        if destination in ADDRESSES:
+            bases.add(FIRST + destination.packed[2] * BLOCK)
+    return bases
 
 
 def is_free(port: int) -> bool:

@@ -20,6 +20,7 @@ class Readback:
     size: int = 0
     snapshot: bool = False  # whether there is a snapshot `snap`
     protected: bool = False  # and whether it is protected, so that it can be booted from
+    parent: str = ""  # the image that it is layered on
     sha512: str = ""  # of the content at that snapshot; empty without one
 
     @property
@@ -52,7 +53,11 @@ def _read(image: rbd.Image) -> Readback:
         return Readback(exists=True, size=size)
     protected = image.is_protected_snap(SNAPSHOT)
     image.set_snap(SNAPSHOT)
-    return Readback(exists=True, size=size, snapshot=True, protected=protected, sha512=_sha512(image))
+    try:
+        parent = image.parent_info()[1]
+    except rbd.ImageNotFound:
+        parent = ""
+    return Readback(exists=True, size=size, snapshot=True, protected=protected, parent=parent, sha512=_sha512(image))
 
 
 def _sha512(image: rbd.Image) -> str:

@@ -11,25 +11,36 @@ from pathlib import Path
 
 from deploy.lab import ports
 from deploy.lab.errors import LabError
-from deploy.lab.layout import DISTRO, HOME, IMAGES, OPENSTACK, Lab, Release
+from deploy.lab.layout import DISTRO, HOME, IMAGES, OPENSTACK, Lab, Network, Release
 from deploy.lab.wait import POLL, say
 
 PATIENCE = 300  # seconds for another command on the same lab to end
 _RESERVED = (OPENSTACK.name, IMAGES.name, DISTRO.name)
 
 
-def create(name: str, edges: int, token_lifetime: int, home: Path = HOME, *, release: Release = Release.PINNED) -> Lab:
-    """Allot ports to a new lab and record it. Its folder is there: `locked` has made it."""
+def create(
+    name: str,
+    edges: int,
+    token_lifetime: int,
+    home: Path = HOME,
+    *,
+    release: Release = Release.PINNED,
+    network: Network = Network.LOOPBACK,
+    rate: int = 0,
+) -> Lab:
+    """Allot ports and addresses to a new lab and record it. Its folder is there: `locked` has made it."""
     start = int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:2], "big")
     with _lock(home):
         taken = {Lab.load(path.parent.name, home).base_port for path in home.glob("*/state.json")}
         lab = Lab(
             name=name,
             edges=edges,
-            base_port=ports.allot(taken, start),
+            base_port=ports.allot(taken | ports.linked(), start),
             seed=secrets.token_hex(16),
             token_lifetime=token_lifetime,
             glance=release,
+            network=network,
+            rate=rate,
             home=home,
         )
         lab.save()

@@ -23,7 +23,7 @@ CAPS: Mapping[str, Mapping[str, str]] = {
     "mgr.x": {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"},
     "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
     "client.glance": {"mon": "profile rbd", "osd": "profile rbd pool=images"},
-    "client.edgesync": {"mon": "profile rbd", "osd": _RBD_POOLS},
+    "client.edgesync": {"mon": "profile rbd", "mgr": "profile rbd", "osd": _RBD_POOLS},
 }
 
 
@@ -47,13 +47,13 @@ def ceph_conf(site: Site) -> str:
         {
             "global": {
                 "fsid": site.fsid,
-                "mon host": f"v2:127.0.0.1:{site.port}",
+                "mon host": f"v2:{site.address}:{site.port}",
                 "auth cluster required": "cephx",
                 "auth service required": "cephx",
                 "auth client required": "cephx",
                 "auth allow insecure global id reclaim": "false",
-                "public addr": "127.0.0.1",
-                "cluster addr": "127.0.0.1",
+                "public addr": site.address,
+                "cluster addr": site.address,
                 "ms bind msgr1": "false",
                 "ms bind port min": low,
                 "ms bind port max": high,
@@ -86,8 +86,8 @@ def ceph_conf(site: Site) -> str:
             "mgr": {
                 "mgr data": here / "mgr",
                 "log file": here / "mgr.log",
-                # No module is needed for pool statistics, and loading them is most of a manager's start.
-                "mgr module path": here / "no-modules",
+                # Loading them all is most of a manager's start; pool statistics need none.
+                "mgr module path": here / "modules",
                 "mgr initial modules": "",
                 "mgr stats period": 1,
                 "mgr tick period": 1,

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import rados
 
-from deploy.lab import api, ceph, cluster, faults, glance, keystone, mariadb
+from deploy.lab import api, ceph, cluster, faults, glance, keystone, links, mariadb
 from deploy.lab.errors import LabError
-from deploy.lab.layout import Lab, Site
+from deploy.lab.layout import Lab, Network, Site
 from deploy.lab.processes import Process
 
 PATIENCE = 3  # seconds for a healthy service to answer
@@ -34,7 +35,11 @@ def status(lab: Lab) -> tuple[Service, ...]:
         lambda: _checked("mariadb", mariadb.running(lab), lab.mariadb_port, lambda: _api(mariadb.greets(lab))),
         lambda: _checked("glance", glance.running(lab), lab.glance_port, lambda: _api(glance.healthy(lab))),
     ]
+    if lab.network is Network.LOOPBACK:
+        checks.append(_loopback)
     for site in lab.sites:
+        if site.link:
+            checks.append(partial(_link, lab, site))
         checks += [_check(site, kind, probe) for kind, probe in (("mon", _monitor), ("mgr", _manager), ("osd", _osd))]
     with ThreadPoolExecutor(len(checks)) as pool:
         return tuple(pool.map(lambda check: check(), checks))
@@ -61,6 +66,18 @@ def _checked(name: str, process: Process | None, port: int | None, probe: Callab
     return Service(name=name, pid=pid, port=port, healthy=healthy, note=note)
 
 
+def _loopback() -> Service:
+    note = "loopback: no link between the sites to cut, limit or read"
+    return Service(name="network", pid=None, port=None, healthy=True, note=note)
+
+
+def _link(lab: Lab, site: Site) -> Service:
+    note = "cut" if links.whole(site) else "not there"
+    if up := links.carries(site):
+        note = f"up, limit {links.shown(links.limited(lab, site))}"
+    return Service(name=f"{site.name} link", pid=None, port=None, healthy=up, note=note)
+
+
 def _api(good: bool) -> str:
     if not good:
         raise LabError("does not answer")
@@ -81,7 +98,7 @@ def _manager(site: Site) -> str:
 
 
 def _osd(site: Site) -> str:
-    if faults.is_full(site):
+    if faults.is_full(site, PATIENCE):
         raise LabError("full: takes no writes")
     with ceph.connect(site, deadline=PATIENCE) as cluster:
         ceph.touch(cluster)

@@ -27,7 +27,7 @@ def unprotect_snap(lab: Lab, site: str, image: str) -> None:
 
 
 def remove_image(lab: Lab, site: str, image: str, *, pool: str = "images") -> None:
-    """Remove an RBD image with its snapshots; nothing happens when there is none.
+    """Remove an RBD image with its snapshots; nothing happens when there is none. Its clones go on without it.
 
     Somebody may still be writing it, and make a snapshot when it is done: then it is tried again.
     """
@@ -35,7 +35,7 @@ def remove_image(lab: Lab, site: str, image: str, *, pool: str = "images") -> No
     with _images(lab, site, pool) as ioctx:
         while True:
             try:
-                _drop_snapshots(ioctx, image)
+                _drop_snapshots(lab, site, ioctx, image)
                 rbd.RBD().remove(ioctx, image)
             except rbd.ImageNotFound:
                 return
@@ -69,6 +69,26 @@ def make_copy(lab: Lab, source: str, target: str, image: str) -> str:
             copy.create_snap(SNAPSHOT)
             copy.protect_snap(SNAPSHOT)
     return f"rbd://{lab.site(target).fsid}/images/{image}/{SNAPSHOT}"
+
+
+def corrupt(lab: Lab, site: str, image: str, offset: int, length: int = 1) -> None:
+    """Flip the bits of so many bytes where they are stored, the snapshot's too: RBD notices nothing.
+
+    KeyError where nothing is stored. RADOS copies an object before its first write after a snapshot only where the
+    writer says so, as RBD does.
+    """
+    with _images(lab, site) as pool:
+        with rbd.Image(pool, image, read_only=True) as handle:
+            prefix, size = handle.block_name_prefix(), handle.stat()["obj_size"]
+        end = offset + length
+        while offset < end:
+            index, start = divmod(offset, size)
+            name, step = f"{prefix}.{index:016x}", min(end - offset, size - start)
+            stored = pool.read(name, step, start)
+            if len(stored) < step:
+                raise KeyError(f"{name} has nothing at {start}")
+            pool.write(name, bytes(byte ^ 0xFF for byte in stored), start)
+            offset += step
 
 
 def clone(lab: Lab, site: str, image: str, pool: str, name: str) -> None:
@@ -107,7 +127,7 @@ def empty_trash(lab: Lab, site: str) -> None:
     """Remove what is in the trash for good, whatever its time of grace."""
     with _images(lab, site) as pool:
         for entry in list(rbd.RBD().trash_list(pool)):
-            _drop_snapshots(pool, image_id=entry["id"])
+            _drop_snapshots(lab, site, pool, key=entry["id"])
             rbd.RBD().trash_remove(pool, entry["id"], force=True)
 
 
@@ -117,8 +137,14 @@ def _images(lab: Lab, site: str, pool: str = "images") -> Iterator[rados.Ioctx]:
         yield ioctx
 
 
-def _drop_snapshots(pool: rados.Ioctx, image: str | None = None, *, image_id: str | None = None) -> None:
-    with rbd.Image(pool, image, image_id=image_id) as handle:
+def _drop_snapshots(
+    lab: Lab, site: str, pool: rados.Ioctx, image: str | None = None, *, key: str | None = None
+) -> None:
+    """Those of one image; copies that are layered on it get their own data first."""
+    with rbd.Image(pool, image, image_id=key) as handle:
+        for child in list(handle.list_children2()):
+            with _images(lab, site, child["pool"]) as theirs, rbd.Image(theirs, image_id=child["id"]) as clone:
+                clone.flatten()
         for snapshot in [entry["name"] for entry in handle.list_snaps()]:
             if handle.is_protected_snap(snapshot):
                 handle.unprotect_snap(snapshot)

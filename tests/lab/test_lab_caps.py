@@ -1,5 +1,7 @@
 """The capabilities that README.md lists are enough, and no more than enough."""
 
+import errno
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -68,6 +70,16 @@ def test_edgesync_clones_and_sees_the_clones(site: Site, image: str, target: str
             assert child_image.read(0, 4) == b"edge"
             child_image.flatten()
         rbd.RBD().remove(children, "child")
+
+
+def test_only_edgesync_may_have_the_manager_flatten(site: Site) -> None:
+    listing = json.dumps({"prefix": "rbd task list", "format": "json"})
+    with ceph.connect(site, "edgesync") as cluster:
+        assert cluster.mgr_command(listing, b"")[0] == 0
+        # Nothing else is asked of it.
+        assert cluster.mgr_command(json.dumps({"prefix": "config show", "who": "mgr.x"}), b"")[0] == -errno.EACCES
+    with ceph.connect(site, "glance") as cluster:
+        assert cluster.mgr_command(listing, b"")[0] == -errno.EACCES
 
 
 @pytest.mark.parametrize("user", ["edgesync", "glance"])

@@ -1,5 +1,6 @@
 """A lab comes up, stays as it is when asked again, and goes away without a trace, even from the middle."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import cluster, lifecycle, ports, processes, status
+from deploy.lab import cluster, lifecycle, links, ports, processes, status
 from deploy.lab.layout import HOME, ROOT, Lab
 from tests.lab import conftest
 
@@ -27,6 +28,7 @@ def traces(name: str, base_port: int | None) -> list[str]:
     folder = HOME / name
     left = [f"process {process.pid}" for process in processes.marked(folder)]
     left += [str(folder)] if folder.exists() else []
+    left += [name for names in links.left(folder) for name in names]
     if base_port is not None:
         left += [f"port {port}" for port in ports.block(base_port) if not listens_nobody(port)]
     return left
@@ -48,7 +50,7 @@ def other() -> Iterator[str]:
 def test_every_service_is_healthy(lab: Lab) -> None:
     services = status.status(lab)
     assert [service.name for service in services if not service.healthy] == []
-    assert len(services) == 3 + 3 * 3
+    assert len(services) == 3 + 3 * 3 + (2 if conftest.LINKED else 1)  # its two links, or that there are none
 
 
 def test_status_command_shows_each_service(lab: Lab, run: Run) -> None:
@@ -111,6 +113,15 @@ def test_two_labs_side_by_side(lab: Lab, other: str) -> None:
 def test_killed_up_is_cleaned_by_down(other: str, after: float, run: Run) -> None:
     killed_up(other, after)
     base_port = Lab.load(other).base_port
+    assert run("down", "--name", other).returncode == 0
+    assert traces(other, base_port) == []
+
+
+def test_down_finds_what_a_deleted_folder_was_of(other: str, run: Run) -> None:
+    killed_up(other, 3.0)
+    base_port = Lab.load(other).base_port
+    shutil.rmtree(HOME / other)
+    assert traces(other, base_port) != []
     assert run("down", "--name", other).returncode == 0
     assert traces(other, base_port) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.lab import ports
 from deploy.lab.errors import LabError
-from deploy.lab.layout import MAX_EDGES, Lab, Release, replace, write
+from deploy.lab.layout import MAX_EDGES, Lab, Network, Release, replace, write
 
 
 @pytest.fixture
@@ -28,8 +28,19 @@ def test_a_lab_remembers_its_glance(lab: Lab) -> None:
     assert Lab.load("try", lab.home).glance is Release.DISTRO
 
 
-def test_changed_lifetime_is_recorded(lab: Lab) -> None:
-    changed = replace(lab, token_lifetime=30)
+def test_a_lab_remembers_its_network(lab: Lab) -> None:
+    linked = dataclasses.replace(lab, network=Network.NAMESPACES, rate=1000)
+    linked.save()
+    assert Lab.load("try", lab.home) == linked
+
+
+def test_a_lab_from_before_there_were_links_is_on_loopback(lab: Lab) -> None:
+    write(lab.folder / "state.json", '{"name": "try", "edges": 2, "base_port": 20000, "seed": "5eed"}')
+    assert Lab.load("try", lab.home) == lab
+
+
+def test_changed_settings_are_recorded(lab: Lab) -> None:
+    changed = replace(lab, token_lifetime=30, rate=1000)
     assert Lab.load("try", lab.home) == changed
     assert changed.secret("admin") == lab.secret("admin")
 

@@ -1,6 +1,8 @@
 """Labs get blocks of ports that nobody else has."""
 
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,23 @@ def test_listening_port_is_not_free() -> None:
         port = server.getsockname()[1]
         assert not ports.is_free(port)
     assert ports.is_free(port)
+
+
+def test_addresses_of_blocks_and_edges_don_t_meet() -> None:
+    last = ports.FIRST + (ports.BLOCKS - 1) * ports.BLOCK
+    assert ports.ends(ports.FIRST, 0) == ("198.19.0.1", "198.19.0.2")
+    assert ports.ends(ports.FIRST, 7) == ("198.19.0.29", "198.19.0.30")
+    assert ports.ends(ports.FIRST + ports.BLOCK, 0) == ("198.19.1.1", "198.19.1.2")
+    assert ports.ends(last, 7) == ("198.19.59.29", "198.19.59.30")
+
+
+def test_blocks_whose_addresses_are_in_use_are_known(tmp_path: Path) -> None:
+    def row(interface: str, address: str) -> str:
+        return f"{interface}\t{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}\t00000000\t0001\n"
+
+    routes = tmp_path / "route"
+    routes.write_text("Iface\tDestination\tGateway\n")
+    assert ports.linked(routes) == set()
+    with routes.open("a") as table:
+        table.write(row("eth0", "192.0.2.0") + row("dcn0-5eed", "198.19.3.2") + row("dcn1-5eed", "198.19.3.6"))
+    assert ports.linked(routes) == {ports.FIRST + 3 * ports.BLOCK}

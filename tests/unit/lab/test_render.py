@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.lab import render
-from deploy.lab.layout import Lab, Release
+from deploy.lab.layout import Lab, Network, Release
 from edgesync.config import load
 
 
@@ -31,11 +31,21 @@ def test_ceph_keeps_to_its_folder_and_ports(lab: Lab) -> None:
     assert conf["client"]["keyring"] == "/somewhere/try/dcn0/$name.keyring"
 
 
+def test_ceph_of_an_edge_listens_in_its_own_network(lab: Lab) -> None:
+    linked = dataclasses.replace(lab, network=Network.NAMESPACES)
+    conf = parsed(render.ceph_conf(linked.site("dcn1")))
+    assert conf["global"]["mon host"] == "v2:198.19.0.6:20060"
+    assert (conf["global"]["public addr"], conf["global"]["cluster addr"]) == ("198.19.0.6", "198.19.0.6")
+    central = parsed(render.ceph_conf(linked.site("central")))
+    assert central["global"]["mon host"] == "v2:127.0.0.1:20020"
+
+
 def test_keyring_names_key_and_caps(lab: Lab) -> None:
     site = lab.site("central")
     conf = parsed(render.keyring(site, "client.edgesync"))
     assert conf["client.edgesync"]["key"] == site.key("client.edgesync")
     assert conf["client.edgesync"]["caps mon"] == '"profile rbd"'
+    assert conf["client.edgesync"]["caps mgr"] == '"profile rbd"'
     assert conf["client.edgesync"]["caps osd"] == (
         '"profile rbd pool=images, profile rbd pool=vms, profile rbd pool=volumes"'
     )
