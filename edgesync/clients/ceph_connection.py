@@ -4,7 +4,7 @@ Everything here blocks; it runs in the store's threads, which share the connecti
 Ceph's deadlines are set on it, whole seconds: without them librados waits for ever on a dead OSD.
 
 Tried on 16.2: a connection costs 8 ms and leaves nothing behind. Shutting one down takes no time, even with a dead
-OSD, but a call that still uses it would then wait for ever: so the last one to leave shuts it down.
+OSD, but a call that still uses it would then wait for ever.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from __future__ import annotations
 import errno
 import math
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import rados
 import rbd
 
 from edgesync.clients.ceph_refusals import Refusals
+from edgesync.clients.lending import OverError, Renewed
 from edgesync.domain.store import CephSettings
 
 LIMITS = ("rados_osd_op_timeout", "rados_mon_op_timeout", "client_mount_timeout")
@@ -28,26 +29,26 @@ LIMITS = ("rados_osd_op_timeout", "rados_mon_op_timeout", "client_mount_timeout"
 QUIET = {"log_to_stderr": "false", "err_to_stderr": "false"}
 # With one of these the cluster has answered, so the connection is good.
 ANSWERS = frozenset({errno.ENOENT, errno.EBUSY, errno.EEXIST, errno.ENOTEMPTY})
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class Session:
-    """An open connection and the calls that use it."""
+    """An open connection."""
 
     cluster: rados.Rados
     pool: rados.Ioctx
-    users: int = 0
 
 
 class Connection:
     """One store's connection."""
 
-    def __init__(self, settings: CephSettings, refusals: Refusals) -> None:
+    def __init__(self, settings: CephSettings, refusals: Refusals, *, options: Mapping[str, str] = NOTHING) -> None:
+        """`options`: Ceph's own, beside the deadlines."""
         self._settings = settings
         self._refusals = refusals
-        self._lock = threading.Lock()
-        self._session: Session | None = None
-        self._closed = False
+        self._options = options
+        self._renewed: Renewed[Session] = Renewed(_shut_down)
 
     @contextmanager
     def session(self, what: str) -> Iterator[Session]:
@@ -55,50 +56,35 @@ class Connection:
 
         So does a refusal: new capabilities count from the next connection on.
         """
-        session = self._enter(what)
-        try:
+        with self.lent(what) as session, self.watched(session):
             yield session
+
+    @contextmanager
+    def lent(self, what: str) -> Iterator[Session]:
+        """Lend it to somebody who watches each of their calls themselves."""
+        try:
+            shared = self._renewed.enter(lambda: self._connect(what), patience=self._refusals.deadline)
+        except TimeoutError as error:
+            raise self._refusals.silent(what, sent=False) from error
+        except OverError as error:
+            raise self._refusals.closed(what) from error
+        try:
+            yield shared.thing
+        finally:
+            shared.leave()
+
+    @contextmanager
+    def watched(self, session: Session) -> Iterator[None]:
+        try:
+            yield
         except (rados.Error, rbd.Error) as error:
             if getattr(error, "errno", None) not in ANSWERS:
-                self._retire(session)
+                self._renewed.retire(session)
             raise
-        finally:
-            self._leave(session)
 
     def close(self) -> None:
         """Shut it down now, or when the last call has ended."""
-        with self._lock:
-            self._closed = True
-            session, self._session = self._session, None
-            idle = session is not None and session.users == 0
-        if session is not None and idle:
-            _shut_down(session)
-
-    def _enter(self, what: str) -> Session:
-        # Somebody who connects holds the lock, for as long as Ceph lets them try.
-        if not self._lock.acquire(timeout=self._refusals.deadline):
-            raise self._refusals.silent(what, sent=False)
-        try:
-            if self._closed:
-                raise self._refusals.closed(what)
-            if self._session is None:
-                self._session = self._connect(what)
-            self._session.users += 1
-            return self._session
-        finally:
-            self._lock.release()
-
-    def _retire(self, session: Session) -> None:
-        with self._lock:
-            if self._session is session:
-                self._session = None
-
-    def _leave(self, session: Session) -> None:
-        with self._lock:
-            session.users -= 1
-            last = session.users == 0 and self._session is not session
-        if last:
-            _shut_down(session)
+        self._renewed.close()
 
     def _connect(self, what: str) -> Session:
         """Every error says what to mend; none of them has had an effect."""
@@ -118,10 +104,7 @@ class Connection:
         for file in filter(None, (settings.conf, settings.keyring)):
             if not os.access(file, os.R_OK):
                 raise self._refusals.unreadable(file)
-        limit = str(max(1, math.ceil(self._refusals.deadline)))
-        options = dict.fromkeys(LIMITS, limit) | QUIET
-        if settings.keyring is not None:
-            options["keyring"] = settings.keyring
+        options = {**options_of(settings, self._refusals.deadline), **self._options}
         try:
             return rados.Rados(conffile=settings.conf, rados_id=settings.user, conf=options)
         except rados.Error as error:
@@ -132,6 +115,14 @@ class Connection:
             return cluster.open_ioctx(self._settings.pool)
         except rados.ObjectNotFound as error:
             raise self._refusals.no_pool() from error
+
+
+def options_of(settings: CephSettings, deadline: float) -> dict[str, str]:
+    """What every connection of ours is made with; the deadline in seconds."""
+    options = dict.fromkeys(LIMITS, str(max(1, math.ceil(deadline)))) | QUIET
+    if settings.keyring is not None:
+        options["keyring"] = settings.keyring
+    return options
 
 
 def _shut_down(session: Session) -> None:

@@ -9,15 +9,14 @@ object that doesn't exist is answered ENOENT when it is permitted, and EPERM whe
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import rados
 
+from edgesync.clients.ceph_commands import ask_monitors
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import FORBIDDEN, Refusals
 from edgesync.domain.checkup import Monitored, Rights
@@ -40,7 +39,7 @@ class CephFacts:
 
     def monitored(self) -> Monitored:
         with self._asking("reach the monitors") as session:
-            health = _command(session, "status")["health"]
+            health = ask_monitors(session, "status")["health"]
             return Monitored(
                 fsid=session.cluster.get_fsid(),
                 for_rbd="rbd" in session.pool.application_list(),
@@ -55,7 +54,7 @@ class CephFacts:
     def ahead(self) -> float:
         with self._asking("read the monitors' clock") as session:
             before = datetime.now(UTC)
-            told = str(_command(session, "report")["timestamp"])
+            told = str(ask_monitors(session, "report")["timestamp"])
             middle = before + (datetime.now(UTC) - before) / 2
             return datetime.fromisoformat(told).timestamp() - middle.timestamp()
 
@@ -86,10 +85,3 @@ def _permitted(operation: Callable[[], object]) -> bool:
             raise
         return bool(code == errno.ENOENT)
     return True
-
-
-def _command(session: Session, prefix: str) -> Any:
-    code, out, said = session.cluster.mon_command(json.dumps({"prefix": prefix, "format": "json"}), b"")
-    if code:
-        raise rados.OSError(f"{prefix}: {said}", abs(code))
-    return json.loads(out)

@@ -142,8 +142,24 @@ class Refusals:
         user, pool = self.settings.user, self.settings.pool
         return PermanentError(
             f"Can't {what} in {self.where}: client.{user} may not.",
-            remedy=f"Give it the capabilities: `ceph auth caps client.{user} mon 'profile rbd' "
+            remedy=f"Give it the capabilities: `ceph auth caps client.{user} mon 'profile rbd' mgr 'profile rbd' "
             f"osd 'profile rbd pool={pool}'`, with one more `profile rbd pool=` for each pool with clones of images.",
+        )
+
+    def unmanaged(self, what: str, error: Exception, code: int | None) -> EdgesyncError:
+        """What the manager's module for RBD refuses."""
+        if code in FORBIDDEN:
+            return self.forbidden(what)
+        if code == errno.ETIMEDOUT:
+            return self.silent(what)
+        if code == errno.EAGAIN:
+            return TransientError(
+                f"Can't {what} in {self.where}: the cluster's manager is not ready.", remedy="Wait a moment."
+            )
+        return PermanentError(
+            f"Can't {what} in {self.where}: {error}.",
+            remedy="Look at the site's manager: `ceph mgr module ls` lists rbd_support as always on, and "
+            "`ceph health detail` says if it failed.",
         )
 
     def no_image(self, name: str) -> NotFoundError:
@@ -155,6 +171,24 @@ class Refusals:
         return NotFoundError(
             f"RBD image {name} in {self.where} has no snapshot {SNAPSHOT}.",
             remedy="It is half a copy: remove it from this store and copy it again.",
+        )
+
+    def unprotected(self, name: str) -> PermanentError:
+        return PermanentError(
+            f"The snapshot {SNAPSHOT} of RBD image {name} in {self.where} is not protected: nothing is cloned from it.",
+            remedy=f"`rbd snap protect {self.settings.pool}/{name}@{SNAPSHOT}`.",
+        )
+
+    def taken(self, what: str, name: str, *, pool: str | None = None) -> ConflictError:
+        return ConflictError(
+            f"Can't {what} in {self.where}: there is an RBD image {name} already.",
+            remedy=f"Look at whose it is: `rbd info {pool or self.settings.pool}/{name}`.",
+        )
+
+    def no_such_pool(self, what: str, pool: str) -> NotFoundError:
+        return NotFoundError(
+            f"Can't {what}: the cluster of store {self.store} has no pool {pool}.",
+            remedy="`ceph osd pool ls` there lists its pools; Nova's is mostly vms, Cinder's volumes.",
         )
 
     def in_use(self, what: str, why: str) -> ConflictError:

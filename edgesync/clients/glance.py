@@ -80,9 +80,11 @@ class GlanceClient:
     @property
     def level(self) -> Level | None:
         """What this Glance can do and tell; None before `check`."""
-        if self._level is None or not self._stores.without_fsid:
-            return self._level
-        return replace(self._level, tells_fsid=False)
+        if self._level is None:
+            return None
+        return replace(
+            self._level, tells_fsid=not self._stores.without_fsid, shows_locations=self._reader.shows_locations
+        )
 
     async def check(self) -> str:
         """Return the newest API version, such as "v2.18"; PermanentError when Glance can't copy between stores."""

@@ -6,24 +6,24 @@ nobody who writes. Tried on 16.2 with the OSD of the same machine: a list of 200
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, timedelta
-from typing import Any
 
 import rados
 import rbd
 
+from edgesync.clients.ceph_commands import ask_monitors
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
+from edgesync.clients.rbd_handle import has_map
+from edgesync.clients.rbd_trash import children_of, moving, trash, watchers_of
 from edgesync.domain.site import Capacity, RbdImage
 from edgesync.domain.store import CephSettings
 
 # Where every list of images begins; absent in a pool that never had one.
 DIRECTORY = "rbd_directory"
-NO_MAP = rbd.RBD_FLAG_OBJECT_MAP_INVALID | rbd.RBD_FLAG_FAST_DIFF_INVALID
 # Objects that are looked for at once in an image without an object map: a quarter of a second nearby.
 SLICE = 8192
 
@@ -46,8 +46,8 @@ class RbdPool:
         half a minute after its death the monitors call it unavailable (tried).
         """
         with self._asking("reach the monitors") as session:
-            figures = self._command(session, "df", detail="detail")
-            manager = self._command(session, "status")["mgrmap"]["available"]
+            figures = ask_monitors(session, "df", detail="detail")
+            manager = ask_monitors(session, "status")["mgrmap"]["available"]
         for pool in figures["pools"]:
             if pool["name"] == self._settings.pool:
                 return _capacity(pool["stats"]) if manager else None
@@ -75,8 +75,8 @@ class RbdPool:
                 size=image.size(),
                 snapshot=SNAPSHOT in snapshots,
                 protected=SNAPSHOT in snapshots and image.is_protected_snap(SNAPSHOT),
-                watchers=_watchers(session, image),
-                children=_children(image) if snapshots else (),
+                watchers=watchers_of(session, image),
+                children=children_of(image) if snapshots else (),
                 # Ceph's binding gives UTC without saying so.
                 created_at=image.create_timestamp().replace(tzinfo=UTC),
             )
@@ -89,7 +89,7 @@ class RbdPool:
         """
         with self._reading(f"measure RBD image {name}", name) as (_, image):
             size = image.size()
-            if image.features() & rbd.RBD_FEATURE_FAST_DIFF and not image.flags() & NO_MAP:
+            if has_map(image):
                 return _written(image, 0, size)
             return self._written_without_map(name, image, size)
 
@@ -104,19 +104,8 @@ class RbdPool:
         return total
 
     def trash(self, name: str, *, delay: timedelta) -> None:
-        """Move it away, snapshots, protection and a dead client's lock with it.
-
-        Ceph itself would also move an image that somebody has open and locked, or that has clones (tried), so this
-        looks first. Nobody opens an image for writing between look and move: Glance only writes those it creates.
-        """
-        what = f"move RBD image {name} into the trash"
-        with self._reading(what, name) as (session, image):
-            if watchers := _watchers(session, image):
-                raise self._refusals.in_use(what, f"{watchers} client(s) have it open for writing")
-            if children := _children(image):
-                raise self._refusals.in_use(what, f"it has clones: {', '.join(children)}")
-        with self._asking(what, name) as session:
-            rbd.RBD().trash_move(session.pool, name, int(delay.total_seconds()))
+        with self._asking(moving(name), name) as session:
+            trash(session, self._refusals, name, delay=delay)
 
     def protect(self, name: str) -> None:
         what = f"protect the snapshot of RBD image {name}"
@@ -139,30 +128,12 @@ class RbdPool:
         except (rados.Error, rbd.Error) as error:
             raise self._refusals.refused(what, error, getattr(error, "errno", None), name=name) from error
 
-    def _command(self, session: Session, prefix: str, **arguments: str) -> Any:
-        command = json.dumps({"prefix": prefix, "format": "json", **arguments})
-        code, out, said = session.cluster.mon_command(command, b"")
-        if code:
-            raise rados.OSError(f"{prefix}: {said}", abs(code))
-        return json.loads(out)
-
 
 def _capacity(stats: dict[str, int]) -> Capacity:
     available = stats["max_avail"]
     if quota := stats["quota_bytes"]:
         available = max(0, min(available, quota - stats["stored"]))
     return Capacity(used=stats["stored"], available=available)
-
-
-def _watchers(session: Session, image: rbd.Image) -> int:
-    """Everybody's watches but ours. That of a client that died is there for 30 s more (tried)."""
-    ours = session.cluster.get_instance_id()
-    return sum(watcher["id"] != ours for watcher in image.watchers_list())
-
-
-def _children(image: rbd.Image) -> tuple[str, ...]:
-    """Clones of all its snapshots, those in a trash, too: they go on needing it."""
-    return tuple(sorted(f"{child['pool']}/{child['image']}" for child in image.list_children2()))
 
 
 def _written(image: rbd.Image, offset: int, length: int) -> int:

@@ -178,7 +178,7 @@ class Transport:
                 failure = _server_failure(call, response, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = "timeout" if isinstance(error, TimeoutError) else outcome
-            raise self._no_answer(call, root, error, sending=upload is not None) from error
+            raise self._no_answer(call, root, error) from error
         finally:
             self._on_request(call.operation, outcome, time.monotonic() - started)
         if failure is not None:
@@ -189,7 +189,7 @@ class Transport:
         deadline = call.deadline or self._deadline
         return aiohttp.ClientTimeout(total=deadline, sock_connect=min(10.0, deadline))
 
-    def _no_answer(self, call: Call, root: str, error: Exception, *, sending: bool = False) -> EdgesyncError:
+    def _no_answer(self, call: Call, root: str, error: Exception) -> EdgesyncError:
         where = f"Can't {call.what}. Glance at {root}"
         check = "Check that glance-api and the proxy in front of it run and can be reached from here."
         if isinstance(error, aiohttp.ClientSSLError):
@@ -211,10 +211,6 @@ class Transport:
             return UnreachableError(f"{where} did not answer within {deadline:g} seconds.", remedy=check)
         if isinstance(error, aiohttp.ClientPayloadError):
             return _in_doubt(call, f"{where} broke off in the middle of its answer.", check)
-        if sending:
-            # A server that refuses a request before it has read the data closes, and its answer may be lost with that.
-            why = "Glance's log tells why: it may have refused the data, by its policy or a quota."
-            return UnreachableError(f"{where} closed the connection while the data were sent.", remedy=f"{why} {check}")
         return UnreachableError(f"{where} closed the connection without an answer.", remedy=check)
 
     async def _session(self, call: Call) -> aiohttp.ClientSession:

@@ -70,6 +70,8 @@ class ImageReader:
         self._texts: dict[str, frozenset[StoreId]] = {}
         self._stores: dict[frozenset[StoreId], frozenset[StoreId]] = {}
         self._tags: dict[frozenset[str], frozenset[str]] = {}
+        # Whether the image read last had its locations with it.
+        self.shows_locations = False
 
     def page(self, documents: Iterable[object]) -> list[Image]:
         """Read what can be read; a malformed image must not hide the others."""
@@ -95,6 +97,7 @@ class ImageReader:
         if not isinstance(hidden, bool):
             raise MalformedError("os_hidden: expected true or false")
         lock = _text(document, RESERVED + "import_task")
+        self.shows_locations = "locations" in document
         return Image(
             id=ImageId(_required(document, "id")),
             name=_text(document, "name"),
@@ -103,6 +106,7 @@ class ImageReader:
             owner=intern(_text(document, "owner")),
             hidden=hidden,
             disk_format=intern(_text(document, "disk_format")),
+            container_format=intern(_text(document, "container_format")),
             size=size,
             tags=_shared(self._tags, frozenset(map(intern, tags))),
             properties=_properties(document),
@@ -141,7 +145,8 @@ def load_list(body: bytes) -> Any:
 
     With show_multiple_locations, an image at 100 stores carries 14 KB of locations, on which a plain json.loads
     spends thirty times as long as on everything else. Nothing here reads them, so they are cut out first. A cut in the
-    wrong place leaves brackets that don't match, and then the whole text is parsed after all.
+    wrong place leaves brackets that don't match, and then the whole text is parsed after all. An empty list stays: that
+    they are shown is worth knowing.
     """
     if _LOCATIONS not in body:
         return json.loads(body)
@@ -164,9 +169,8 @@ def _cut_locations(body: bytes) -> bytes:
             parts.append(_LOCATIONS)
             parts.append(part)
         else:
-            end = part.find(_END)
-            # Keep the quote: the next key begins with it.
-            parts.append(part[end + len(_END) - 1 :])
+            parts.append(_LOCATIONS)
+            parts.append(part[part.find(_END) + 1 :])
     return b"".join(parts)
 
 

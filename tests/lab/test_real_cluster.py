@@ -27,6 +27,7 @@ from edgesync.domain.store import CephSettings, StoreId
 from edgesync.errors import NotFoundError, PermanentError, UnreachableError
 from tests.contract.cluster.driver import MIB, OBJECT, SIZE, until
 from tests.contract.cluster.suite import ClusterContract
+from tests.lab.writers import write_and_die
 
 DEADLINE = 3.0
 # As glance_store makes images: layering, exclusive-lock, object-map, fast-diff, deep-flatten; objects of 8 MiB.
@@ -260,31 +261,11 @@ async def test_a_process_with_hung_calls_can_end(driver: LabDriver) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 
-WRITES = """
-import sys, time
-from deploy.lab import ceph
-from deploy.lab.layout import Lab
-import rbd
-with ceph.pool(Lab.load(sys.argv[1]).site("dcn0"), user="glance") as pool, rbd.Image(pool, sys.argv[2]) as image:
-    image.write(b"half", 0)
-    print("written", flush=True)
-    time.sleep(600)
-"""
-
-
-def _write_and_die(lab: Lab, name: str) -> None:
-    command = [sys.executable, "-c", WRITES, lab.name, name]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"written\n"
-        writer.kill()
-
-
 async def test_what_a_killed_writer_left_is_trashed_once_its_watch_has_ended(
     breakable: Lab, driver: LabDriver, cluster: Cluster
 ) -> None:
     await driver.make("contract-killed", snapshot=False, written=0)
-    await asyncio.to_thread(_write_and_die, breakable, "contract-killed")
+    await asyncio.to_thread(write_and_die, breakable, "contract-killed")
     # Dead, and still watching: Ceph waits for half a minute.
     assert (await cluster.inspect("contract-killed")).watchers == 1
 

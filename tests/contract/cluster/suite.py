@@ -30,7 +30,8 @@ async def _steady(cluster: Cluster, driver: Driver) -> Capacity:
     async def stays() -> bool:
         seen.append(await cluster.probe())
         await driver.wait(1)
-        return len(seen) > 3 and seen[-1] is not None and seen[-1] == seen[-2] == seen[-3]
+        # The OSDs report every five seconds.
+        return len(seen) > 8 and seen[-1] is not None and all(one == seen[-1] for one in seen[-8:])
 
     await until(driver, stays)
     assert seen[-1] is not None

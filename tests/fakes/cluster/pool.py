@@ -71,11 +71,11 @@ class FakeCluster:
         # True: what changes something is done, but its answer never comes.
         self.answers_lost = False
         self.closed = False
-        self._clock = clock
-        self._deadline = deadline
+        self.clock = clock
+        self.deadline = deadline
         self._down = False
         settings = CephSettings(conf=f"/etc/ceph/{store}.conf", user="edgesync", pool=pool)
-        self._refusals = Refusals(store=self.store, settings=settings, deadline=deadline)
+        self.refusals = Refusals(store=self.store, settings=settings, deadline=deadline)
 
     # ---- what a test does to it
 
@@ -111,7 +111,7 @@ class FakeCluster:
             written=size if written is None else written,
             snapshot=snapshot,
             protected=snapshot and protected,
-            created_at=created_at or self._clock.now(),
+            created_at=created_at or self.clock.now(),
             watchers=watchers,
             children=tuple(children),
         )
@@ -126,22 +126,30 @@ class FakeCluster:
         """Take it away at once; nothing happens when it isn't there."""
         self.images.pop(name, None)
 
+    def bin(self, name: str) -> None:
+        """Somebody moves it into the trash, whoever needs it."""
+        self.trashed.append(Trashed(image=self.images.pop(name), delay=timedelta(), at=self.clock.now()))
+
     # ---- the protocol
 
     async def probe(self) -> Capacity | None:
-        await self._reach("reach the monitors")
+        await self.reach("reach the monitors")
         if not self.manager:
             return None
         used = self._written + self.other
         return Capacity(used=used, available=max(0, self.total - used))
 
+    @property
+    def full(self) -> bool:
+        return self._written + self.other >= self.total
+
     async def names(self) -> frozenset[str]:
-        await self._reach("list the RBD images")
+        await self.reach("list the RBD images")
         return frozenset(self.images)
 
     async def inspect(self, name: str) -> RbdImage:
-        await self._reach(f"look at RBD image {name}")
-        image = self._find(name)
+        await self.reach(f"look at RBD image {name}")
+        image = self.find(name)
         return RbdImage(
             name=image.name,
             id=image.id,
@@ -154,34 +162,34 @@ class FakeCluster:
         )
 
     async def written(self, name: str) -> int:
-        await self._reach(f"measure RBD image {name}")
-        return self._find(name).written
+        await self.reach(f"measure RBD image {name}")
+        return self.find(name).written
 
     async def trash(self, name: str, *, delay: timedelta) -> None:
         what = f"move RBD image {name} into the trash"
-        await self._reach(what)
-        image = self._find(name)
+        await self.reach(what)
+        image = self.find(name)
         if image.watchers:
-            raise self._refusals.in_use(what, f"{image.watchers} client(s) have it open for writing")
+            raise self.refusals.in_use(what, f"{image.watchers} client(s) have it open for writing")
         if image.snapshot and image.children:
-            raise self._refusals.in_use(what, f"it has clones: {', '.join(image.children)}")
+            raise self.refusals.in_use(what, f"it has clones: {', '.join(image.children)}")
         del self.images[name]
-        self.trashed.append(Trashed(image=image, delay=delay, at=self._clock.now()))
-        await self._answer(what)
+        self.trashed.append(Trashed(image=image, delay=delay, at=self.clock.now()))
+        await self.answer(what)
 
     async def protect(self, name: str) -> None:
         what = f"protect the snapshot of RBD image {name}"
-        await self._reach(what)
-        image = self._find(name)
+        await self.reach(what)
+        image = self.find(name)
         if not image.snapshot:
-            raise self._refusals.no_snapshot(name)
+            raise self.refusals.no_snapshot(name)
         image.protected = True
-        await self._answer(what)
+        await self.answer(what)
 
     async def close(self) -> None:
         self.closed = True
 
-    # ---- inside
+    # ---- for what looks into the same pool
 
     @property
     def _written(self) -> int:
@@ -189,20 +197,20 @@ class FakeCluster:
         images = [*self.images.values(), *(entry.image for entry in self.trashed)]
         return sum(image.written for image in images)
 
-    async def _reach(self, what: str) -> None:
+    async def reach(self, what: str) -> None:
         if self._down:
-            await self._clock.sleep(self._deadline)
+            await self.clock.sleep(self.deadline)
         if self._down:
-            raise self._refusals.silent(what)
+            raise self.refusals.silent(what)
         if not self.permitted:
-            raise self._refusals.forbidden(what)
+            raise self.refusals.forbidden(what)
 
-    async def _answer(self, what: str) -> None:
+    async def answer(self, what: str) -> None:
         if self.answers_lost:
-            await self._clock.sleep(self._deadline)
-            raise self._refusals.silent(what)
+            await self.clock.sleep(self.deadline)
+            raise self.refusals.silent(what)
 
-    def _find(self, name: str) -> PoolImage:
+    def find(self, name: str) -> PoolImage:
         if name not in self.images:
-            raise self._refusals.no_image(name)
+            raise self.refusals.no_image(name)
         return self.images[name]

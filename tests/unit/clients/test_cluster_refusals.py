@@ -62,6 +62,6 @@ def test_a_key_that_does_not_fit_is_for_people(code: int) -> None:
 
 def test_the_capabilities_are_spelt_out() -> None:
     assert (
-        "`ceph auth caps client.edgesync mon 'profile rbd' osd 'profile rbd pool=golden'`"
+        "`ceph auth caps client.edgesync mon 'profile rbd' mgr 'profile rbd' osd 'profile rbd pool=golden'`"
         in REFUSALS.forbidden(WHAT).remedy
     )

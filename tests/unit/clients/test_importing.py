@@ -175,16 +175,6 @@ async def test_a_stream_is_never_sent_twice(fake: FakeGlance, watched: Watched, 
     assert fake.count("stage") == 1
 
 
-async def test_a_closed_connection_sends_people_to_glances_log(
-    fake: FakeGlance, watched: Watched, queued: ImageId
-) -> None:
-    """It closes on what it refuses without having read it, and the refusal may be lost."""
-    fake.faults.add(Fault(operation="stage", kind=Reset()))
-    with pytest.raises(UnreachableError, match="while the data were sent") as closed:
-        await watched.glance.stage(queued, chunks(MIB))
-    assert "Glance's log tells why" in closed.value.remedy
-
-
 async def test_a_token_that_dies_during_the_upload_is_not_asked_for_again(
     fake: FakeGlance, watched: Watched, queued: ImageId
 ) -> None:
