@@ -31,7 +31,11 @@ class Work(StrEnum):
     REMOVE = "remove"  # delete a copy
     TRASH = "trash"  # move an orphan into RBD's trash
     PROTECT = "protect"  # protect a copy's snapshot again
+    SEAL = "seal"  # take the snapshot of a copy again that is proven whole
+    SWEEP = "sweep"  # move an unfinished copy of edgesync's own, which nobody wants any more, into RBD's trash
     UNLIST = "unlist"  # take the location of a broken copy away, so that it can be copied again
+    RENEW = "renew"  # make a damaged copy good again from the hub's, under its location
+    VERIFY = "verify"  # compare copies with their image; changes nothing, so it needs no attempt
 
     @property
     def brings(self) -> bool:
@@ -40,7 +44,22 @@ class Work(StrEnum):
 
     @property
     def repairs(self) -> bool:
-        return self in {Work.TRASH, Work.PROTECT, Work.UNLIST}
+        return self in {Work.TRASH, Work.SWEEP, Work.PROTECT, Work.SEAL, Work.UNLIST, Work.RENEW}
+
+
+class Engine(StrEnum):
+    """Who moves the data of a copy."""
+
+    COPY_IMAGE = "copy-image"  # Glance, by its import method of that name
+    RBD = "rbd"  # edgesync itself, from one Ceph cluster to the others
+
+
+class EngineChoice(StrEnum):
+    """What a policy or a person says of that."""
+
+    AUTO = "auto"  # rbd where it can be, else copy-image
+    RBD = "rbd"
+    COPY_IMAGE = "copy-image"
 
 
 class CopyResult(StrEnum):
@@ -53,6 +72,9 @@ class CopyResult(StrEnum):
     REVERTED = "reverted"
     REMOVED = "removed"
     REPAIRED = "repaired"
+    # What a verification found.
+    SOUND = "sound"
+    DAMAGED = "damaged"
     # A person cancelled the job before this store's turn came.
     CANCELLED = "cancelled"
     # Only of attempts: it broke off through nobody's fault (a killed API worker). The job goes on waiting.
@@ -65,11 +87,11 @@ class CopyResult(StrEnum):
 
     @property
     def good(self) -> bool:
-        return self in {CopyResult.COPIED, CopyResult.REMOVED, CopyResult.REPAIRED}
+        return self in {CopyResult.COPIED, CopyResult.REMOVED, CopyResult.REPAIRED, CopyResult.SOUND}
 
     @property
     def bad(self) -> bool:
-        return self in {CopyResult.FAILED, CopyResult.REVERTED}
+        return self in {CopyResult.FAILED, CopyResult.REVERTED, CopyResult.DAMAGED}
 
 
 class JobState(StrEnum):
@@ -133,6 +155,11 @@ class Job:
     urgent: bool = False
     # For `Work.IMPORT` only.
     source: ImportSource | None = None
+    # For copies.
+    engine: EngineChoice = EngineChoice.AUTO
+    # For verifications: the hub's data are read and hashed again; and what is found broken is mended.
+    deep: bool = False
+    mend: bool = False
 
     @property
     def imported(self) -> bool:
@@ -168,6 +195,7 @@ class Attempt:
     # Why it ended as it did, where that concerns the whole attempt.
     message: str = ""
     work: Work = Work.COPY
+    engine: Engine = Engine.COPY_IMAGE
 
 
 class EventKind(StrEnum):
@@ -176,6 +204,7 @@ class EventKind(StrEnum):
     JOB_CREATED = "job-created"
     JOB_ENDED = "job-ended"
     COPY_STARTED = "copy-started"
+    COPY_PLANNED = "copy-planned"  # what the rbd engine sends to a store: all of it, or what a related copy lacks
     COPY_FOLLOWED = "copy-followed"
     COPY_DONE = "copy-done"
     COPY_FAILED = "copy-failed"
@@ -188,6 +217,8 @@ class EventKind(StrEnum):
     ORPHAN_TRASHED = "orphan-trashed"
     COPY_BROKEN = "copy-broken"
     COPY_REPAIRED = "copy-repaired"
+    DISK_CLONED = "disk-cloned"
+    FLATTEN_ASKED = "flatten-asked"
     REPAIR_FAILED = "repair-failed"
     JOB_CANCELLED = "job-cancelled"
     PAUSED = "paused"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, S
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from edgesync.domain.blocks import KnownDigests, Verification
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId
 from edgesync.domain.job import (
@@ -198,6 +199,26 @@ class Journal(Protocol):
 
     async def attempted(self, copies: Collection[tuple[ImageId, StoreId]]) -> frozenset[tuple[ImageId, StoreId]]:
         """Those copies that an attempt of ours, open or ended, was to make: proof that leftovers there are ours."""
+        ...
+
+    async def keep_digests(self, image: ImageId, known: KnownDigests) -> None:
+        """Remember an image's digests; those kept before are replaced."""
+        ...
+
+    async def digests(self, image: ImageId) -> KnownDigests | None: ...
+
+    async def forget_image(self, image: ImageId) -> None:
+        """Drop the digests and verifications of an image that is gone."""
+        ...
+
+    async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
+        """Remember how a copy was found; what was known of it before is replaced."""
+        ...
+
+    async def verifications(self, image: ImageId) -> Mapping[StoreId, Verification]: ...
+
+    async def verified(self, store: StoreId) -> Mapping[ImageId, Verification]:
+        """How all copies of a store were found."""
         ...
 
     async def pause(self, pause: Pause, event: Event) -> None:

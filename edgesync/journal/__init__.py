@@ -1,4 +1,5 @@
-"""The durable record, in SQLite or PostgreSQL: jobs, attempts, failures, who had copies made, pauses, history.
+"""The durable record, in SQLite or PostgreSQL: jobs, attempts, failures, who had copies made, pauses,
+what is known of images' blocks, history.
 
 `open_journal` is the way in. Each method of what it returns is one transaction, and one write happens at a time on
 either database, so no statement has to think about another that runs beside it.

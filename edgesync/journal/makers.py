@@ -15,7 +15,7 @@ from edgesync.domain.image import ImageId
 from edgesync.domain.job import CopyResult, JobId, Origin, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.journal.batches import batches
-from edgesync.journal.tables import copies, job_stores, jobs
+from edgesync.journal.tables import copies, job_stores, jobs, verifications
 from edgesync.journal.write import BRINGING
 
 # By store: the origin and the name of who has the copy made.
@@ -59,10 +59,10 @@ async def claim_found(
 
 
 async def forget_gone(connection: AsyncConnection, image: ImageId, work: Work, results: Sequence[StoreResult]) -> None:
-    """Forget who had copies made that don't exist any more: whatever appears there next is a new one."""
+    """Forget who had copies made that don't exist any more, and how these were found: what comes next is a new one."""
     gone = [entry.store for entry in results if _ends_copy(entry.result, work)]
-    if gone:
-        await connection.execute(delete(copies).where(copies.c.image_id == image, copies.c.store_id.in_(gone)))
+    for table in (copies, verifications) if gone else ():
+        await connection.execute(delete(table).where(table.c.image_id == image, table.c.store_id.in_(gone)))
 
 
 def _copied(results: Sequence[StoreResult]) -> list[StoreId]:

@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from edgesync.domain.blocks import Digests, KnownDigests, Verification
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, CopyResult, Event, Job, StoreResult
 from edgesync.domain.pause import Pause
 from edgesync.domain.store import StoreId
+from edgesync.journal.packing import unpack
 
 Values = dict[str, Any]
 
@@ -32,6 +34,9 @@ def job_values(job: Job) -> Values:
         "work": job.work,
         "urgent": job.urgent,
         "source": job.source,
+        "engine": job.engine,
+        "deep": job.deep,
+        "mend": job.mend,
     }
 
 
@@ -47,6 +52,7 @@ def attempt_values(attempt: Attempt, *, opened_job: bool) -> Values:
         "ended_at": attempt.ended_at,
         "message": attempt.message,
         "work": attempt.work,
+        "engine": attempt.engine,
     }
 
 
@@ -78,6 +84,28 @@ def scope_values(image: ImageId | None, store: StoreId | None) -> Values:
 def pause_values(pause: Pause) -> Values:
     scope = scope_values(pause.image, pause.store)
     return {**scope, "by": pause.by, "reason": pause.reason, "since": pause.since}
+
+
+def digests_values(image: ImageId, known: KnownDigests, packed: bytes) -> Values:
+    return {
+        "image_id": image,
+        "hash_algo": known.hash_algo,
+        "hash_value": known.hash_value,
+        "size": known.digests.size,
+        "block": known.digests.block,
+        "packed": packed,
+    }
+
+
+def verification_values(image: ImageId, store: StoreId, verification: Verification) -> Values:
+    return {
+        "image_id": image,
+        "store_id": store,
+        "at": verification.at,
+        "sound": verification.sound,
+        "damage": verification.damage,
+        "rbd_id": verification.rbd_id,
+    }
 
 
 def event_values(event: Event) -> Values:
@@ -115,6 +143,9 @@ def to_job(row: Row[Any], stores: tuple[StoreResult, ...]) -> Job:
         work=row.work,
         urgent=row.urgent,
         source=row.source,
+        engine=row.engine,
+        deep=row.deep,
+        mend=row.mend,
     )
 
 
@@ -132,6 +163,7 @@ def to_attempt(row: Row[Any], results: tuple[StoreResult, ...]) -> Attempt:
         results=tuple(entry for entry in results if told and entry.result is not CopyResult.PENDING),
         message=row.message,
         work=row.work,
+        engine=row.engine,
     )
 
 
@@ -149,6 +181,19 @@ def to_failure(row: Row[Any]) -> Failure:
 
 def to_pause(row: Row[Any]) -> Pause:
     return Pause(image=row.image_id or None, store=row.store_id or None, by=row.by, reason=row.reason, since=row.since)
+
+
+def to_known_digests(row: Row[Any]) -> KnownDigests | None:
+    """None where they can't be read any more. Not for the event loop: see `packing`."""
+    values = unpack(row.packed, -(-row.size // row.block))
+    if values is None:
+        return None
+    digests = Digests(size=row.size, block=row.block, values=values)
+    return KnownDigests(hash_algo=row.hash_algo, hash_value=row.hash_value, digests=digests)
+
+
+def to_verification(row: Row[Any]) -> Verification:
+    return Verification(at=row.at, sound=row.sound, damage=row.damage, rbd_id=row.rbd_id)
 
 
 def to_event(row: Row[Any]) -> Event:

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from edgesync.domain.blocks import KnownDigests, Verification
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId, TaskId
 from edgesync.domain.job import Attempt, AttemptId, Event, HistoryFilter, Job, JobId, JobState, Verdict
@@ -16,10 +17,12 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from edgesync.errors import PermanentError
-from edgesync.journal import makers, outcome, pauses, read, trim, withdraw, write
+from edgesync.journal import blocks, makers, outcome, pauses, read, trim, withdraw, write
 from edgesync.journal.claim import Claim
 from edgesync.journal.engine import reading
 from edgesync.journal.faults import translated
+from edgesync.journal.packing import pack
+from edgesync.journal.records import to_known_digests
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,6 +92,26 @@ class SqlJournal:
 
     async def attempted(self, copies: Collection[tuple[ImageId, StoreId]]) -> frozenset[tuple[ImageId, StoreId]]:
         return await self._read(read.attempted, copies)
+
+    async def keep_digests(self, image: ImageId, known: KnownDigests) -> None:
+        packed = await asyncio.to_thread(pack, known.digests.values)
+        await self._write(blocks.keep_digests, image, known, packed)
+
+    async def digests(self, image: ImageId) -> KnownDigests | None:
+        row = await self._read(blocks.packed_digests, image)
+        return await asyncio.to_thread(to_known_digests, row) if row is not None else None
+
+    async def forget_image(self, image: ImageId) -> None:
+        await self._write(blocks.forget_image, image)
+
+    async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
+        await self._write(blocks.add_verification, image, store, verification)
+
+    async def verifications(self, image: ImageId) -> Mapping[StoreId, Verification]:
+        return await self._read(blocks.verifications_of, image)
+
+    async def verified(self, store: StoreId) -> Mapping[ImageId, Verification]:
+        return await self._read(blocks.verified, store)
 
     async def pause(self, pause: Pause, event: Event) -> None:
         await self._write(pauses.pause, pause, event)

@@ -12,13 +12,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     false,
 )
 
-from edgesync.domain.job import CopyResult, EventKind, JobState, Origin, Work
+from edgesync.domain.job import CopyResult, Engine, EngineChoice, EventKind, JobState, Origin, Work
 from edgesync.journal.columns import Prose, Source, Utc, Word
 
 metadata = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_name)s_key"})
@@ -55,6 +56,9 @@ jobs = Table(
     Column("source", Source),
     # When a person cancelled it. It may stay open after that, for stores that an attempt is at work on.
     Column("cancelled_at", Utc),
+    Column("engine", Word(EngineChoice), nullable=False, server_default=EngineChoice.AUTO),
+    Column("deep", Boolean, nullable=False, server_default=false()),
+    Column("mend", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 _open_job = jobs.c.ended_at.is_(None)
@@ -89,6 +93,7 @@ attempts = Table(
     Column("ended_at", Utc),
     Column("message", Prose, nullable=False),
     Column("work", Word(Work), nullable=False, server_default=Work.COPY),
+    Column("engine", Word(Engine), nullable=False, server_default=Engine.COPY_IMAGE),
     sqlite_autoincrement=True,
 )
 _open_attempt = attempts.c.ended_at.is_(None)
@@ -130,6 +135,32 @@ copies = Table(
     Column("origin", Word(Origin), nullable=False),
     Column("requested_by", Prose, nullable=False),
     Column("at", Utc, nullable=False),
+)
+
+# No foreign keys here, either: an image needs no job to be known.
+digests = Table(
+    "digests",
+    metadata,
+    Column("image_id", Text, primary_key=True),
+    Column("hash_algo", Prose, nullable=False),
+    Column("hash_value", Prose, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    # See `packing`.
+    Column("packed", LargeBinary, nullable=False),
+    # The newest moment that history knew of then; NULL: it knew of none.
+    Column("kept_at", Utc),
+)
+
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("image_id", Text, primary_key=True),
+    Column("store_id", Text, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("sound", Boolean, nullable=False),
+    Column("damage", Prose, nullable=False),
+    Column("rbd_id", Text, nullable=False),
 )
 
 # Empty ids stand for all images, all stores: a primary key can't hold NULL.

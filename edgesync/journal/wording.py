@@ -48,13 +48,31 @@ _WORDS = {
         done="What was left of {image} at {stores} was moved to the trash.",
         doing="Moving what is left of {image} at {stores} to the trash",
     ),
+    Work.SWEEP: _repair(
+        done="The unfinished copy of {image} at {stores} was moved to the trash.",
+        doing="Moving the unfinished copy of {image} at {stores} to the trash",
+    ),
     Work.PROTECT: _repair(
         done="The snapshot of {image} at {stores} was protected again.",
         doing="Protecting the snapshot of {image} at {stores}",
     ),
+    Work.SEAL: _repair(
+        done="The snapshot of {image} at {stores} was taken again.",
+        doing="Taking the snapshot of {image} at {stores} again",
+    ),
     Work.UNLIST: _repair(
         done="The location of the broken copy of {image} at {stores} was taken away.",
         doing="Taking away the location of the broken copy of {image} at {stores}",
+    ),
+    Work.RENEW: _repair(
+        done="The damaged copy of {image} at {stores} was made good again.",
+        doing="Making the damaged copy of {image} at {stores} good again",
+    ),
+    Work.VERIFY: _Words(
+        one="verification",
+        many="verifications",
+        done="{image} was verified at {stores}.",
+        doing="The verification of {image} at {stores}",
     ),
 }
 
@@ -77,7 +95,7 @@ def cancelling(job: Job, cancelled: Collection[StoreId]) -> str:
     goes_on = [entry.store for entry in job.stores if entry.store in job.pending]
     told = _WORDS[job.work].doing.format(image=_image(job), stores=_names(stopped or goes_on))
     if not stopped:
-        return f"{told} has begun and goes on to its end; it will not be begun again."
+        return f"{told} has begun, and goes on where it can't be stopped; it will not be begun again."
     return f"{told} was cancelled; what has begun goes on: {_names(goes_on)}." if goes_on else f"{told} was cancelled."
 
 

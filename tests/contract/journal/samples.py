@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from array import array
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from edgesync.domain.blocks import SMALLEST_BLOCK, Digests, KnownDigests
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import (
@@ -89,6 +92,17 @@ def make_failure(store: StoreId, **fields: Any) -> Failure:
 def make_event(kind: EventKind = EventKind.COPY_DONE, **fields: Any) -> Event:
     values: dict[str, Any] = {"at": NOON, "kind": kind, "message": "It happened.", "image": IMAGE, "store": A}
     return Event(**(values | fields))
+
+
+def make_known(size: int = SMALLEST_BLOCK, *, seed: int = 0) -> KnownDigests:
+    """Digests of an image of so many bytes, and of no zeros."""
+    count = -(-size // SMALLEST_BLOCK)
+    values = array("Q", random.Random(seed).randbytes(8 * count))
+    return KnownDigests(
+        hash_algo="sha512",
+        hash_value="c0ffee" * 21,
+        digests=Digests(size=size, block=SMALLEST_BLOCK, values=values),
+    )
 
 
 async def finish(journal: SqlJournal, job: Job, **results: str) -> bool:

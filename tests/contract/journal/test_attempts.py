@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from edgesync.domain.image import TaskId
-from edgesync.domain.job import AttemptId, JobState, Origin
+from edgesync.domain.job import AttemptId, Engine, JobState, Origin
 from edgesync.errors import ConflictError, NotFoundError
 from edgesync.journal import SqlJournal
 from tests.contract.journal.samples import (
@@ -38,6 +38,14 @@ async def test_an_attempt_comes_back_as_it_went_in(journal: SqlJournal) -> None:
     assert (await journal.ledger()).attempts == (attempt,)
     await journal.attach_task(attempt.id, TaskId("task-1"))
     assert await journal.attempts() == (replace(attempt, task=TaskId("task-1")),)
+
+
+@pytest.mark.parametrize("engine", Engine)
+async def test_which_engine_it_is_of(journal: SqlJournal, engine: Engine) -> None:
+    job = make_job(A)
+    attempt = make_attempt(job, engine=engine)
+    await journal.start_attempt(attempt, job=job)
+    assert await journal.attempts() == (await journal.ledger()).attempts == (attempt,)
 
 
 async def test_attempts_newest_first_by_image(journal: SqlJournal) -> None:

@@ -94,7 +94,7 @@ async def test_when_all_of_it_is_being_made(journal: SqlJournal) -> None:
     await journal.start_attempt(attempt, job=job)
     assert results_of(await journal.cancel(job.id, at=NOON)) == {"dcn0": "pending"}
     assert await told(journal, EventKind.JOB_CANCELLED) == [
-        "The copy of cirros to dcn0 has begun and goes on to its end; it will not be begun again."
+        "The copy of cirros to dcn0 has begun, and goes on where it can't be stopped; it will not be begun again."
     ]
     await journal.finish_attempt(attempt.id, make_verdict(dcn0="copied"), [], at=LATER)
     assert (await journal.job(job.id)).state is JobState.DONE

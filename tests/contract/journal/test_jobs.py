@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from edgesync.domain.job import CopyResult, JobId, JobState, Origin, StoreResult
+from edgesync.domain.job import CopyResult, EngineChoice, JobId, JobState, Origin, StoreResult
 from edgesync.errors import NotFoundError
 from edgesync.journal import SqlJournal
 from tests.contract.journal.samples import IMAGE, NOON, OTHER_IMAGE, A, B, C, make_attempt, make_job
@@ -22,6 +22,13 @@ async def test_a_job_comes_back_as_it_went_in(journal: SqlJournal) -> None:
     job = make_job(origin=Origin.POLICY, requested_by="golden", allow_failure=False, priority=-3, stores=results)
     await journal.add_job(job)
     assert await journal.job(job.id) == job
+
+
+@pytest.mark.parametrize("choice", EngineChoice)
+async def test_which_engine_was_asked_for(journal: SqlJournal, choice: EngineChoice) -> None:
+    job = make_job(A, engine=choice)
+    await journal.add_job(job)
+    assert await journal.jobs() == (await journal.ledger()).jobs == (job,)
 
 
 async def test_unknown_job(journal: SqlJournal) -> None:

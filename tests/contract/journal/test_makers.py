@@ -118,6 +118,7 @@ async def test_a_repair_takes_nothing_from_anybody(journal: SqlJournal) -> None:
     [
         (Work.REMOVE, "removed", {}),
         (Work.REMOVE, "failed", {A: "golden"}),
+        (Work.SEAL, "repaired", {A: "golden"}),
         (Work.UNLIST, "repaired", {}),
         (Work.UNLIST, "failed", {A: "golden"}),
         (Work.PROTECT, "repaired", {A: "golden"}),

@@ -97,7 +97,7 @@ async def test_an_upgrade_waits_for_the_daemon_to_stop(url: str) -> None:
     daemon = await open_journal(url)
     await daemon.claim()
     # As a newer edgesync would find it: a schema that has to be changed.
-    tables = ("writer", "events", "pauses", "copies", "failures", "attempt_stores", "attempts", "job_stores", "jobs")
+    tables = (table.name for table in reversed(metadata.sorted_tables))
     await execute(url, "DELETE FROM alembic_version", *(f"DROP TABLE {table}" for table in tables))
     with pytest.raises(ConflictError, match="writes to this journal"):
         await open_journal(url)

@@ -1,18 +1,47 @@
-"""A journal that the first released schema has filled: nothing is lost when it is brought up to date."""
+"""A journal that an older schema has filled: nothing is lost when it is brought up to date, nor on the way back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.copy import Failure
-from edgesync.domain.job import EventKind, HistoryFilter, JobId, JobState, Origin, StoreResult, Work
+from edgesync.domain.job import (
+    Engine,
+    EngineChoice,
+    EventKind,
+    HistoryFilter,
+    JobId,
+    JobState,
+    Origin,
+    StoreResult,
+    Work,
+)
+from edgesync.domain.pause import Pause
 from edgesync.errors import PermanentError
 from edgesync.journal import migrate, open_journal
 from edgesync.journal.engine import Place
-from tests.contract.journal.samples import IMAGE, LATER, NOON, A, B, make_job, make_verdict, results_of
+from tests.contract.journal.samples import (
+    IMAGE,
+    LATER,
+    NOON,
+    OTHER_IMAGE,
+    A,
+    B,
+    C,
+    make_attempt,
+    make_job,
+    make_known,
+    make_verdict,
+    results_of,
+)
 from tests.contract.journal.shell import execute
 
 # As the release that knew only copies wrote them; what a database spells its own way is put in by `spelled`.
@@ -36,19 +65,34 @@ FILLED = (
 )
 
 
-async def fill(url: str) -> None:
-    """A journal as it was before the second schema."""
+# What the second schema has beside that.
+WORKED = (
+    "UPDATE jobs SET work = 'remove', urgent = {yes}, cancelled_at = '{later}' WHERE id = 'open'",
+    "UPDATE attempts SET work = 'remove' WHERE id = 'second'",
+    "INSERT INTO copies (image_id, store_id, origin, requested_by, at) VALUES"
+    " ('{image}', 'dcn0', 'policy', 'golden', '{noon}')",
+    "INSERT INTO pauses (image_id, store_id, by, reason, since) VALUES ('', 'dcn1', 'ana', 'works', '{noon}')",
+)
 
-    def make(connection: Connection) -> None:
+
+async def move(url: str, step: Callable[[Config, str], None], revision: str) -> None:
+    """Bring a journal to a schema, forward or back."""
+
+    def go(connection: Connection) -> None:
         config = migrate._config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        step(config, revision)
 
     engine = create_async_engine(Place.parse(url).url)
     async with engine.begin() as connection:
-        await connection.run_sync(make)
+        await connection.run_sync(go)
     await engine.dispose()
-    await execute(url, *(spelled(url, statement) for statement in FILLED))
+
+
+async def fill(url: str, *more: str, revision: str = "0001") -> None:
+    """A journal as an older edgesync left it."""
+    await move(url, command.upgrade, revision)
+    await execute(url, *(spelled(url, statement) for statement in FILLED + more))
 
 
 def spelled(url: str, statement: str) -> str:
@@ -60,8 +104,9 @@ def spelled(url: str, statement: str) -> str:
     )
 
 
-async def test_everything_is_there_afterwards(url: str) -> None:
-    await fill(url)
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+async def test_everything_is_there_afterwards(url: str, revision: str) -> None:
+    await fill(url, revision=revision)
     journal = await open_journal(url)
     ended, waiting = reversed(await journal.jobs())
     assert ended == make_job(
@@ -69,12 +114,15 @@ async def test_everything_is_there_afterwards(url: str) -> None:
     )
     assert results_of(ended) == {A: "copied"}
     assert (waiting.work, waiting.urgent, waiting.source) == (Work.COPY, False, None)
+    assert (ended.engine, waiting.engine) == (EngineChoice.AUTO, EngineChoice.AUTO)
     assert (waiting.origin, waiting.requested_by, waiting.allow_failure) == (Origin.POLICY, "golden", False)
     assert results_of(waiting) == {B: "pending", A: "copied"}
     second, first = await journal.attempts()
     assert (first.id, first.job, first.task, first.message) == ("first", "ended", "task-1", "fine")
     assert first.results == (StoreResult(store=A, result=ended.stores[0].result),)
     assert (second.id, second.work, second.task, second.ended_at) == ("second", Work.COPY, "task-2", None)
+    # There was no other.
+    assert (first.engine, second.engine) == (Engine.COPY_IMAGE, Engine.COPY_IMAGE)
     ledger = await journal.ledger()
     assert ledger.jobs == (waiting,)
     assert ledger.attempts == (second,)
@@ -89,7 +137,44 @@ async def test_everything_is_there_afterwards(url: str) -> None:
     # Nobody wrote down who had copies made: nothing may be taken for a policy's.
     assert await journal.makers([IMAGE]) == {}
     assert await journal.attempted([(IMAGE, A), (IMAGE, B)]) == {(IMAGE, A), (IMAGE, B)}
+    assert (await journal.digests(IMAGE), await journal.verifications(IMAGE)) == (None, {})
     await journal.close()
+
+
+async def test_what_only_the_second_schema_knew_is_there_too(url: str) -> None:
+    await fill(url, *WORKED, revision="0002")
+    journal = await open_journal(url)
+    waiting = await journal.job(JobId("open"))
+    assert (waiting.work, waiting.urgent, waiting.engine) == (Work.REMOVE, True, EngineChoice.AUTO)
+    assert (await journal.ledger()).attempts[0].work is Work.REMOVE
+    assert (await journal.ledger()).pauses == (Pause(image=None, store=B, by="ana", reason="works", since=NOON),)
+    assert await journal.makers([IMAGE]) == {(IMAGE, A): "golden"}
+    await journal.close()
+
+
+async def test_back_and_forward_again_loses_only_what_is_new(url: str) -> None:
+    await fill(url, *WORKED, revision="0002")
+    journal = await open_journal(url)
+    before = (await journal.jobs(), await journal.attempts(), await journal.ledger(), await journal.makers([IMAGE]))
+    new = make_job(C, image=OTHER_IMAGE, engine=EngineChoice.RBD, state=JobState.RUNNING)
+    attempt = make_attempt(new, engine=Engine.RBD)
+    await journal.start_attempt(attempt, job=new)
+    await journal.keep_digests(IMAGE, make_known())
+    await journal.add_verification(IMAGE, A, Verification(at=NOON, sound=True))
+    await journal.close()
+    await move(url, command.downgrade, "0002")
+    # As the older edgesync would.
+    await execute(url, "DELETE FROM attempts WHERE id = 'first'")
+    again = await open_journal(url)
+    assert await again.job(new.id) == replace(new, engine=EngineChoice.AUTO)
+    assert (await again.attempts())[0] == replace(attempt, engine=Engine.COPY_IMAGE)
+    jobs, attempts, ledger, makers = before
+    assert [job for job in await again.jobs() if job.id != new.id] == list(jobs)
+    assert [entry for entry in await again.attempts() if entry.id != attempt.id] == [attempts[0]]
+    assert ((await again.ledger()).failures, (await again.ledger()).pauses) == (ledger.failures, ledger.pauses)
+    assert await again.makers([IMAGE]) == makers
+    assert (await again.digests(IMAGE), await again.verifications(IMAGE)) == (None, {})
+    await again.close()
 
 
 async def test_work_goes_on_where_it_was(url: str) -> None:

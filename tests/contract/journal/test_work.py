@@ -68,6 +68,7 @@ async def test_work_of_every_kind_is_in_the_ledger_and_one_at_a_time(journal: Sq
         (Work.REMOVE, "removed", "cirros was removed from dcn0, dcn1."),
         (Work.TRASH, "repaired", "What was left of cirros at dcn0, dcn1 was moved to the trash."),
         (Work.PROTECT, "repaired", "The snapshot of cirros at dcn0, dcn1 was protected again."),
+        (Work.SEAL, "repaired", "The snapshot of cirros at dcn0, dcn1 was taken again."),
         (Work.UNLIST, "repaired", "The location of the broken copy of cirros at dcn0, dcn1 was taken away."),
     ],
 )
