@@ -8,11 +8,12 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticKnownError
 
-from edgesync.config.units import format_duration, format_share, parse_duration, parse_share, parse_size
+from edgesync.config.windows import find_zone, parse_window
 from edgesync.config.wording import found, nearest, quoted
+from edgesync.domain.window import Window
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -63,33 +64,9 @@ def counting(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def lasting(low: str, high: str) -> BeforeValidator:
-    """A duration within bounds, in seconds afterwards."""
-    shortest, longest = parse_duration(low), parse_duration(high)
-
-    def check(value: object) -> float:
-        seconds = parse_duration(value)
-        if not shortest <= seconds <= longest:
-            shown = format_duration(seconds) if 0 < seconds <= longest * 1000 else found(value)
-            raise ValueError(f"expected a duration from {low} to {high}, found {shown}")
-        return seconds
-
-    return BeforeValidator(check)
-
-
-def not_below_first(section: str) -> AfterValidator:
-    """For the ceiling of delays that grow from `first`, a field of the same section before it."""
-
-    def check(ceiling: float, info: ValidationInfo) -> float:
-        first = info.data.get("first", 0)
-        if ceiling < first:
-            raise ValueError(
-                f"the ceiling, {format_duration(ceiling)}, is shorter than the first delay, {format_duration(first)}; "
-                f"raise {section}.ceiling or lower {section}.first"
-            )
-        return ceiling
-
-    return AfterValidator(check)
+def _known_zone(name: str) -> str:
+    find_zone(name)
+    return name
 
 
 def absolute(example: str) -> AfterValidator:
@@ -127,9 +104,7 @@ Text: TypeAlias = Annotated[str, matching(r".*\S.*", "text that isn't empty")]
 StoreName: TypeAlias = Annotated[str, matching(r"[^\s,]+", "a store id without spaces and commas")]
 PolicyName: TypeAlias = Annotated[str, matching(r"[a-z0-9_.-]{1,64}", "up to 64 of a-z, 0-9, `-`, `_`, `.`")]
 ImageUuid: TypeAlias = Annotated[str, AfterValidator(_uuid)]
-# Shown as people write them.
-Seconds: TypeAlias = Annotated[float, PlainSerializer(format_duration)]
-Share: TypeAlias = Annotated[float, BeforeValidator(parse_share), PlainSerializer(format_share)]
-Size: TypeAlias = Annotated[int, BeforeValidator(parse_size)]
+WindowList: TypeAlias = Annotated[list[Annotated[Window, BeforeValidator(parse_window)]], BeforeValidator(several)]
+ZoneName: TypeAlias = Annotated[str, AfterValidator(_known_zone)]
 Texts: TypeAlias = Annotated[list[Text], BeforeValidator(several), AfterValidator(_distinct)]
 ImageUuids: TypeAlias = Annotated[list[ImageUuid], BeforeValidator(several), AfterValidator(_distinct)]

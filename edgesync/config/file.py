@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edgesync.config.bandwidth_entry import UplinkEntry
 from edgesync.config.expectations import StoreName, Text, absolute
 from edgesync.config.policy_entry import PolicyEntry
 from edgesync.config.schema import (
@@ -21,7 +22,9 @@ from edgesync.config.schema import (
     LogSettings,
     PollingSettings,
     ProbeSettings,
+    RbdSettings,
     RetrySettings,
+    ScrubSettings,
     Section,
     StallSettings,
     UploadSettings,
@@ -38,6 +41,7 @@ class File(Section):
     hub: StoreName = Field(description="the id of the central site's store, like `hub: central`")
     edge_origin: bool = True
     stores: dict[StoreName, StoreEntry] = Field(default_factory=dict)
+    uplink: UplinkEntry = UplinkEntry()
     limits: LimitSettings = LimitSettings()
     policies: list[PolicyEntry] = Field(default_factory=list)
     journal: JournalSettings = JournalSettings()
@@ -48,6 +52,8 @@ class File(Section):
     breaker: BreakerSettings = BreakerSettings()
     stall: StallSettings = StallSettings()
     audit: AuditSettings = AuditSettings()
+    scrub: ScrubSettings = ScrubSettings()
+    rbd: RbdSettings = RbdSettings()
     retry: RetrySettings = RetrySettings()
     upload: UploadSettings = UploadSettings()
     log: LogSettings = LogSettings()

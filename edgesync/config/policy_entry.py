@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from edgesync.config.expectations import (
     ImageUuids,
     PolicyName,
-    Size,
     StoreName,
     Text,
     Texts,
@@ -17,10 +16,12 @@ from edgesync.config.expectations import (
     member_of,
     one_of,
 )
+from edgesync.config.quantities import Size
 from edgesync.config.schema import Section
 from edgesync.config.units import format_size
 from edgesync.config.wording import found
 from edgesync.domain.image import Visibility
+from edgesync.domain.job import EngineChoice
 from edgesync.domain.policy import ALL, Match, Policy, Repair
 from edgesync.domain.store import StoreId
 
@@ -133,6 +134,7 @@ class PolicyEntry(Section):
     prune: bool = False
     prune_limit: Annotated[int, counting(1, 10_000)] = 10
     repair: Annotated[Repair, member_of(Repair)] | None = None
+    engine: Annotated[EngineChoice, member_of(EngineChoice)] = EngineChoice.AUTO
 
     def to_domain(self) -> Policy:
         return Policy(
@@ -146,4 +148,5 @@ class PolicyEntry(Section):
             prune=self.prune,
             prune_limit=self.prune_limit,
             repair=self.repair,
+            engine=self.engine,
         )

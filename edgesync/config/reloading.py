@@ -17,6 +17,7 @@ from edgesync.config.wording import spell
 _TAKEN_OVER: frozenset[KeyPath] = frozenset(
     {
         ("edge_origin",),
+        ("uplink",),
         ("limits",),
         ("policies",),
         ("journal", "retention"),
@@ -27,6 +28,11 @@ _TAKEN_OVER: frozenset[KeyPath] = frozenset(
         ("breaker",),
         ("stall",),
         ("audit",),
+        ("scrub",),
+        # The deadline is the Ceph connections' own, and the memory is handed out once.
+        ("rbd", "enabled"),
+        ("rbd", "max_depth"),
+        ("rbd", "min_gain"),
         ("retry",),
     }
 )

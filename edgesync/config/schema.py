@@ -10,15 +10,17 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgesync.config.addresses import JournalUrl, Listen, split_listen
-from edgesync.config.expectations import (
+from edgesync.config.expectations import absolute, counting, member_of, one_of
+from edgesync.config.quantities import (
+    BoundedSize,
+    Rate,
     Seconds,
+    SecondsOrOff,
     Share,
-    absolute,
-    counting,
     lasting,
-    member_of,
     not_below_first,
-    one_of,
+    off_or_lasting,
+    sized,
 )
 from edgesync.domain.policy import Repair
 
@@ -110,6 +112,26 @@ class AuditSettings(Section):
     def trashes(self) -> bool:
         """True: orphans go to RBD's trash; False: they are only reported."""
         return self.orphans == "trash"
+
+
+class ScrubSettings(Section):
+    # Seconds within which each copy's data is compared once; None: never.
+    every: Annotated[SecondsOrOff, off_or_lasting("1h", "365d")] = Field(default="30d", validate_default=True)
+    # Bytes per second that this may read, at each site.
+    bandwidth: Rate = Field(default="50 MB/s", validate_default=True)
+
+
+class RbdSettings(Section):
+    # False: Glance makes all copies.
+    enabled: bool = True
+    # Seconds that one call to a cluster may take while blocks are moved.
+    deadline: Annotated[Seconds, lasting("1s", "10m")] = 30.0
+    # A copy is layered on another only while the chain is no longer than this; 0: never.
+    max_depth: Annotated[int, counting(0, 16)] = 3
+    # A copy is layered only where that saves such a share of the bytes.
+    min_gain: Share = 0.2
+    # Bytes of image data that are held at the same time, over all copies.
+    memory: Annotated[BoundedSize, sized("32 MiB", "64 GiB")] = Field(default="192 MiB", validate_default=True)
 
 
 class RetrySettings(Section):

@@ -11,7 +11,6 @@ import yaml
 
 from edgesync.config.file import File
 from edgesync.config.places import Places, known_part
-from edgesync.config.policy_entry import REST
 from edgesync.config.schema import (
     ApiSettings,
     AuditSettings,
@@ -22,15 +21,17 @@ from edgesync.config.schema import (
     LogSettings,
     PollingSettings,
     ProbeSettings,
+    RbdSettings,
     RetrySettings,
+    ScrubSettings,
     Section,
     StallSettings,
     UploadSettings,
 )
-from edgesync.config.units import format_share, format_size
-from edgesync.config.windows import format_window
-from edgesync.domain.policy import ALL, Match, Policy
-from edgesync.domain.store import CephSettings, StoreId, StoreSettings
+from edgesync.config.showing import show_policy, show_store, show_uplink, without_none
+from edgesync.domain.bandwidth import Bandwidth
+from edgesync.domain.policy import Policy
+from edgesync.domain.store import StoreId, StoreSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,8 @@ class Settings:
     edge_origin: bool = True
     # Only the stores that the file names; `store` speaks for all.
     stores: Mapping[StoreId, StoreSettings] = field(default_factory=dict)
+    # Of the hub's line, which all sites share.
+    uplink: Bandwidth = field(default_factory=Bandwidth)
     limits: LimitSettings = field(default_factory=LimitSettings)
     # In the order of the file.
     policies: tuple[Policy, ...] = ()
@@ -59,6 +62,8 @@ class Settings:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     stall: StallSettings = field(default_factory=StallSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    scrub: ScrubSettings = field(default_factory=ScrubSettings)
+    rbd: RbdSettings = field(default_factory=RbdSettings)
     retry: RetrySettings = field(default_factory=RetrySettings)
     upload: UploadSettings = field(default_factory=UploadSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -92,6 +97,7 @@ def settings_of(file: File, places: Places) -> Settings:
         region=file.region,
         edge_origin=file.edge_origin,
         stores={StoreId(name): entry.to_domain(file.limits) for name, entry in file.stores.items()},
+        uplink=file.uplink.to_domain(),
         limits=file.limits,
         policies=tuple(policy.to_domain() for policy in file.policies),
         journal=file.journal,
@@ -102,6 +108,8 @@ def settings_of(file: File, places: Places) -> Settings:
         breaker=file.breaker,
         stall=file.stall,
         audit=file.audit,
+        scrub=file.scrub,
+        rbd=file.rbd,
         retry=file.retry,
         upload=file.upload,
         log=file.log,
@@ -117,76 +125,16 @@ def show(settings: Settings) -> dict[str, Any]:
         "region": settings.region,
         "hub": str(settings.hub),
         "edge_origin": settings.edge_origin,
-        "stores": {str(name): _show_store(store) for name, store in settings.stores.items()},
+        "stores": {str(name): show_store(store) for name, store in settings.stores.items()},
+        "uplink": show_uplink(settings.uplink),
         "limits": _show_section(settings.limits),
-        "policies": [_show_policy(policy, settings.hub) for policy in settings.policies],
+        "policies": [show_policy(policy, settings.hub) for policy in settings.policies],
     }
     values = {name: getattr(settings, name) for name in Settings.__dataclass_fields__ if name not in shown}
     sections = {name: _show_section(value) for name, value in values.items() if isinstance(value, Section)}
-    return _without_none(shown) | sections
+    return without_none(shown) | sections
 
 
 def _show_section(section: Section) -> dict[str, Any]:
-    return section.model_dump(mode="json", exclude_none=True)
-
-
-def _show_store(store: StoreSettings) -> dict[str, Any]:
-    return _without_none(
-        {
-            "ceph": _show_ceph(store.ceph) if store.ceph else None,
-            "max_concurrent": store.max_concurrent,
-            "max_pool_fill": format_share(store.max_pool_fill),
-            "windows": [format_window(window) for window in store.windows.windows] or None,
-            "timezone": str(store.windows.zone),
-            "overrun": str(store.overrun),
-        }
-    )
-
-
-def _show_ceph(ceph: CephSettings) -> dict[str, Any]:
-    return _without_none({"conf": ceph.conf, "user": ceph.user, "pool": ceph.pool, "keyring": ceph.keyring})
-
-
-def _show_policy(policy: Policy, hub: StoreId) -> dict[str, Any]:
-    return _without_none(
-        {
-            "name": policy.name,
-            "match": _show_match(policy.match) or ALL,
-            "stores": ALL if policy.stores is None else sorted(policy.stores),
-            "allow_failure": policy.allow_failure,
-            "priority": policy.priority,
-            "waves": _show_waves(policy, hub) or None,
-            "stop_after_failures": policy.stop_after_failures,
-            "prune": policy.prune,
-            "prune_limit": policy.prune_limit,
-            "repair": str(policy.repair) if policy.repair else None,
-        }
-    )
-
-
-def _show_waves(policy: Policy, hub: StoreId) -> list[list[StoreId] | str]:
-    """With `rest` where it stands for something, whether it was written or not."""
-    named = frozenset({hub}).union(*policy.waves)
-    complete = not policy.waves or (policy.stores is not None and policy.stores <= named)
-    return [*(sorted(wave) for wave in policy.waves), *([] if complete else [REST])]
-
-
-def _show_match(match: Match) -> dict[str, Any]:
-    return _without_none(
-        {
-            "id": sorted(match.ids) or None,
-            "name": match.name,
-            "visibility": match.visibility,
-            "owner": match.owner,
-            "tags": sorted(match.tags) or None,
-            "properties": dict(sorted(match.properties.items())) or None,
-            "hidden": match.hidden,
-            "disk_format": sorted(match.disk_formats) or None,
-            "min_size": None if match.min_size is None else format_size(match.min_size),
-            "max_size": None if match.max_size is None else format_size(match.max_size),
-        }
-    )
-
-
-def _without_none(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in mapping.items() if value is not None}
+    # Not `exclude_none`: what is off is None, and shown all the same.
+    return without_none(section.model_dump(mode="json"))

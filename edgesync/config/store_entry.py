@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from edgesync.config.expectations import Share, absolute, counting, matching, member_of, several
+from edgesync.config.bandwidth_entry import Timetable, to_bandwidth
+from edgesync.config.expectations import WindowList, ZoneName, absolute, counting, matching, member_of
+from edgesync.config.quantities import Share
 from edgesync.config.schema import LimitSettings, Section
-from edgesync.config.windows import find_zone, parse_window
+from edgesync.config.windows import find_zone
 from edgesync.config.wording import quoted
 from edgesync.domain.store import CephSettings, Overrun, StoreSettings
-from edgesync.domain.window import Window, Windows
+from edgesync.domain.window import Windows
 
 
 def _cephx_name(text: str) -> str:
@@ -19,11 +21,6 @@ def _cephx_name(text: str) -> str:
     if short != text:
         raise ValueError(f"expected the name without `client.`, {quoted(short)}; found {quoted(text)}")
     return text
-
-
-def _known_zone(name: str) -> str:
-    find_zone(name)
-    return name
 
 
 class CephEntry(Section):
@@ -42,11 +39,11 @@ class StoreEntry(Section):
     # None: as `limits` says.
     max_concurrent: Annotated[int, counting(1, 64)] | None = None
     max_pool_fill: Share | None = None
-    windows: Annotated[list[Annotated[Window, BeforeValidator(parse_window)]], BeforeValidator(several)] = Field(
-        default_factory=list
-    )
-    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    windows: WindowList = Field(default_factory=list)
+    timezone: ZoneName = "UTC"
     overrun: Annotated[Overrun, member_of(Overrun)] = Overrun.FINISH
+    # None: no limit.
+    bandwidth: Timetable | None = None
 
     def to_domain(self, limits: LimitSettings) -> StoreSettings:
         return StoreSettings(
@@ -55,4 +52,5 @@ class StoreEntry(Section):
             max_pool_fill=self.max_pool_fill or limits.max_pool_fill,
             windows=Windows(windows=tuple(self.windows), zone=find_zone(self.timezone)),
             overrun=self.overrun,
+            bandwidth=to_bandwidth(self.bandwidth, self.timezone),
         )

@@ -1,4 +1,4 @@
-"""Sizes, durations and shares as people write them."""
+"""Sizes, durations, rates and shares as people write them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ _DURATION = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _MILLISE
 _BINARY = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _BYTES = _BINARY | {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
 _SIZE = re.compile(rf"([0-9]{{1,18}}(?:\.[0-9]{{1,9}})?) ?({'|'.join(_BYTES)})")
+# Bits. Lines are measured in bits, disks in bytes.
+_BITS = {"Gbit": 10**9, "Mbit": 10**6, "kbit": 10**3}
+_PER_SECOND = {f"{unit}/s": bits for unit, bits in (_BITS | {unit: 8 * size for unit, size in _BYTES.items()}).items()}
+_RATE = re.compile(rf"([0-9]{{1,18}}(?:\.[0-9]{{1,9}})?) ?({'|'.join(_PER_SECOND)})")
+# What people write instead: surely bits, or one can't tell.
+_BITS_MISSPELT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([GgMmKk])(?:bps|[Bb]its?(?:/s|/sec)?)")
+_BITS_OR_BYTES = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([GMk]?)(?:b/s)?", re.IGNORECASE)
+_PREFIX = {"g": "G", "m": "M", "k": "k", "": "M"}
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,20})?) ?%")
 _FRACTION = re.compile(r"[0-9]{0,3}\.[0-9]{1,20}")
@@ -62,6 +70,36 @@ def format_size(size: int) -> str | int:
     """The smallest whole number of a unit, like `1536 MiB` and `20 GB`; without a unit if none fits."""
     number, unit = min((size // length, unit) for unit, length in _BYTES.items() if size % length == 0)
     return size if unit == "B" else f"{number} {unit}"
+
+
+def parse_rate(value: object) -> float:
+    """Bytes per second: `200 Mbit/s`, `25 MB/s`, `1.5 Gbit/s`. ValueError says what was expected."""
+    parts = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if parts is not None:
+        bits = Fraction(parts[1]) * _PER_SECOND[parts[2]]
+        if bits.denominator == 1:
+            return bits.numerator / 8
+    raise ValueError(f"expected a rate like 200 Mbit/s, 1 Gbit/s or 25 MB/s, found {found(value)}{_meant(value)}")
+
+
+def _meant(value: object) -> str:
+    written = str(value)
+    if _RATE.fullmatch(written):
+        return ""
+    if bits := _BITS_MISSPELT.fullmatch(written):
+        return f"; write {bits[1]} {_PREFIX[bits[2].lower()]}bit/s"
+    if either := _BITS_OR_BYTES.fullmatch(written):
+        unit = _PREFIX[either[2].lower()]
+        return f"; write {either[1]} {unit}bit/s or {either[1]} {unit}B/s"
+    return ""
+
+
+def format_rate(rate: float) -> str:
+    """The smallest whole number of a unit, like `25 MB/s`; of bits where both are as small."""
+    bits = round(rate * 8)
+    fitting = [(bits // length, unit) for unit, length in _PER_SECOND.items() if bits % length == 0]
+    number, unit = min(fitting, key=lambda entry: entry[0], default=(bits / 8, "B/s"))
+    return f"{number} {unit}"
 
 
 def parse_share(value: object) -> float:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from edgesync.domain.image import Image
+from edgesync.domain.job import EngineChoice
 from edgesync.domain.store import StoreId
 
 # `stores: all` stands for every writable store, also those that appear later.
@@ -87,6 +88,8 @@ class Policy:
     prune_limit: int = 10
     # For broken copies of the images that match; None: as the audit's own setting says.
     repair: Repair | None = None
+    # Who moves the data.
+    engine: EngineChoice = EngineChoice.AUTO
 
     def targets(self, writable: frozenset[StoreId]) -> frozenset[StoreId]:
         return writable if self.stores is None else self.stores

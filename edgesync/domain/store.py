@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+from edgesync.domain.bandwidth import Bandwidth
 from edgesync.domain.window import Windows
 
 StoreId = NewType("StoreId", str)
@@ -67,6 +68,8 @@ class StoreSettings:
     # When copies may start; empty: at any time.
     windows: Windows = field(default_factory=Windows)
     overrun: Overrun = Overrun.FINISH
+    # Of the line to the site; for the rbd engine, Glance knows no limit.
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

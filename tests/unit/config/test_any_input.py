@@ -67,6 +67,7 @@ FRAGMENTS = [
     ),
     *("1_000", "0b", "0x_", ".inf", "1e5", "2001-99-99", "12:30", "9" * 5000, "yes", "all", "central", "é", "1 GiB"),
     *("waves: [[dcn0], rest]", "rest", "windows: ", "mon-fri ", "22:00-06:00", "24:00", "85%", "timezone: ", "ceph: "),
+    *("bandwidth: ", "200 Mbit/s", "uplink: ", "rate: ", "engine: ", "scrub: ", "off"),
 ]
 
 
@@ -137,6 +138,19 @@ clocks = st.tuples(st.integers(0, 23), st.sampled_from(["00", "30"])).map(lambda
 spans = st.lists(clocks, min_size=2, max_size=2, unique=True).map("-".join)
 days = st.lists(st.sampled_from(["mon", "tue", "wed-thu", "fri-mon", "sun"]), min_size=1, unique=True).map(",".join)
 windows = days | spans | st.tuples(days, spans).map(" ".join)
+rates = st.builds("{} {}bit/s".format, st.integers(100, 999_999), st.sampled_from(["k", "M"])) | st.builds(
+    "{} {}B/s".format, st.integers(13, 99_999), st.sampled_from(["k", "Ki", "M", "Mi"])
+)
+timed_rates = st.builds(
+    lambda rate, windows: {"rate": rate, "windows": windows}, rates, windows | st.lists(windows, min_size=1)
+)
+timetables = rates | st.builds(
+    lambda timed, otherwise, at: [*timed[:at], *otherwise, *timed[at:]],
+    st.lists(timed_rates, min_size=1, max_size=3),
+    st.lists(rates.map(lambda rate: {"rate": rate}), max_size=1),
+    st.integers(0, 3),
+)
+zones = st.sampled_from(["UTC", "Europe/Madrid", "America/Caracas"])
 shares = st.integers(1, 100).map(lambda number: f"{number}%") | st.floats(0.01, 1)
 repairs = st.sampled_from(["fix", "report"])
 cephs = mappings(
@@ -150,8 +164,9 @@ stores = mappings(
     max_concurrent=st.integers(1, 64),
     max_pool_fill=shares,
     windows=windows | st.lists(windows, min_size=1, max_size=3),
-    timezone=st.sampled_from(["UTC", "Europe/Madrid", "America/Caracas"]),
+    timezone=zones,
     overrun=st.sampled_from(["finish", "stop"]),
+    bandwidth=timetables,
 )
 policies = mappings(
     {
@@ -165,6 +180,7 @@ policies = mappings(
     prune=st.booleans(),
     prune_limit=st.integers(1, 10_000),
     repair=repairs,
+    engine=st.sampled_from(["auto", "rbd", "copy-image"]),
 )
 
 
@@ -187,6 +203,7 @@ configurations = mappings(
     region=words,
     edge_origin=st.booleans(),
     stores=st.dictionaries(store_ids | st.sampled_from(["ceph", "windows"]), stores, max_size=3),
+    uplink=mappings({}, bandwidth=timetables, timezone=zones),
     limits=mappings(
         {},
         imports=st.integers(1, 256),
@@ -208,6 +225,14 @@ configurations = mappings(
         trash_delay=st.just("1h"),
         orphans=st.sampled_from(["trash", "report"]),
         repair=repairs,
+    ),
+    scrub=mappings({}, every=st.sampled_from([False, "off", "7d", 3600]), bandwidth=rates),
+    rbd=mappings(
+        {},
+        deadline=durations,
+        max_depth=st.integers(0, 16),
+        min_gain=shares,
+        memory=st.sampled_from(["32 MiB", "1 GB", 64 << 30]),
     ),
     retry=mappings({}, first=durations, attempts=st.integers(1, 1000), per_store=st.integers(1, 10_000)),
     upload=mappings({}, timeout=durations),

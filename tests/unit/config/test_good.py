@@ -21,16 +21,21 @@ from edgesync.config import (
     LogSettings,
     PollingSettings,
     ProbeSettings,
+    RbdSettings,
     RetrySettings,
+    ScrubSettings,
     Settings,
     StallSettings,
     UploadSettings,
     load,
     show,
 )
+from edgesync.config.bandwidth_entry import RateEntry, UplinkEntry
 from edgesync.config.policy_entry import MatchEntry, PolicyEntry
 from edgesync.config.schema import Section
 from edgesync.config.store_entry import CephEntry, StoreEntry
+from edgesync.domain.bandwidth import Bandwidth, TimedRate
+from edgesync.domain.job import EngineChoice
 from edgesync.domain.policy import Match, Policy, Repair
 from edgesync.domain.store import CephSettings, Overrun, StoreId, StoreSettings
 from edgesync.domain.window import Window, Windows
@@ -52,7 +57,11 @@ stores:
     windows: [mon-fri 22:00-06:00, sat-sun]
     timezone: Europe/Madrid
     overrun: stop
+    bandwidth:
+      - rate: 200 Mbit/s
+      - {rate: 6.25 MB/s, windows: [mon-fri 08:00-18:00, sat]}
   dcn1: {}
+uplink: {bandwidth: 1 Gbit/s, timezone: Europe/Lisbon}
 limits: {imports: 8, imports_per_store: 1, split_imports: off, max_pool_fill: 72.5%}
 policies:
   - name: golden
@@ -75,6 +84,7 @@ policies:
     prune: true
     prune_limit: 2
     repair: report
+    engine: rbd
   - {name: rest, match: all, stores: all}
 journal: {url: "postgresql+asyncpg://edgesync:hunter2@db/edgesync"}
 api: {listen: "[::1]:9000"}
@@ -84,6 +94,8 @@ probes: {every: 30s, deadline: 10s}
 breaker: {failures: 5, first: 1s, ceiling: 1m}
 stall: {after: 20m}
 audit: {every: 30m, grace: 1h, trash_delay: 14d, orphans: report, repair: report}
+scrub: {every: off, bandwidth: 100 MB/s}
+rbd: {enabled: false, deadline: 10s, max_depth: 0, min_gain: 0.5, memory: 256 MiB}
 retry: {first: 1m, ceiling: 1d, attempts: 3, per_store: 10}
 upload: {timeout: 10m}
 log: {level: debug, format: json}
@@ -118,9 +130,24 @@ def test_every_key(tmp_path: Path) -> None:
                     zone=ZoneInfo("Europe/Madrid"),
                 ),
                 overrun=Overrun.STOP,
+                # What holds otherwise comes last.
+                bandwidth=Bandwidth(
+                    rates=(
+                        TimedRate(
+                            rate=6_250_000,
+                            windows=(
+                                Window(days=frozenset({0, 1, 2, 3, 4}), start=time(8), end=time(18)),
+                                Window(days=frozenset({5})),
+                            ),
+                        ),
+                        TimedRate(rate=25_000_000),
+                    ),
+                    zone=ZoneInfo("Europe/Madrid"),
+                ),
             ),
             StoreId("dcn1"): StoreSettings(max_concurrent=1, max_pool_fill=0.725),
         },
+        uplink=Bandwidth(rates=(TimedRate(rate=125_000_000),), zone=ZoneInfo("Europe/Lisbon")),
         limits=LimitSettings(imports=8, imports_per_store=1, split_imports=False, max_pool_fill=0.725),
         policies=(
             Policy(
@@ -145,6 +172,7 @@ def test_every_key(tmp_path: Path) -> None:
                 prune=True,
                 prune_limit=2,
                 repair=Repair.REPORT,
+                engine=EngineChoice.RBD,
             ),
             Policy(name="rest", match=Match(), stores=None),
         ),
@@ -160,6 +188,10 @@ def test_every_key(tmp_path: Path) -> None:
         audit=AuditSettings.model_validate(
             {"every": 1800, "grace": 3600, "trash_delay": "14d", "orphans": "report", "repair": "report"}
         ),
+        scrub=ScrubSettings.model_validate({"every": "off", "bandwidth": "800 Mbit/s"}),
+        rbd=RbdSettings.model_validate(
+            {"enabled": False, "deadline": 10, "max_depth": 0, "min_gain": 0.5, "memory": 1 << 28}
+        ),
         retry=RetrySettings.model_validate({"first": 60, "ceiling": 86400, "attempts": 3, "per_store": 10}),
         upload=UploadSettings.model_validate({"timeout": 600}),
         log=LogSettings(level="debug", format="json"),
@@ -174,6 +206,10 @@ def test_only_the_hub(tmp_path: Path) -> None:
     assert (settings.polling.full_pass, settings.retry.first, settings.retry.ceiling) == (900.0, 30.0, 3600.0)
     assert (settings.audit.grace, settings.audit.trash_delay, settings.breaker.ceiling) == (900.0, 604800.0, 300.0)
     assert settings.audit.trashes
+    assert (settings.scrub.every, settings.scrub.bandwidth) == (2_592_000.0, 50_000_000.0)
+    assert (settings.rbd.deadline, settings.rbd.max_depth) == (30.0, 3)
+    assert (settings.rbd.min_gain, settings.rbd.memory) == (0.2, 192 << 20)
+    assert settings.uplink.rate_at(datetime.now(UTC)) is None
     assert settings.audit.repair is Repair.FIX
 
 
@@ -181,6 +217,7 @@ def test_a_store_that_the_file_does_not_name_has_the_limits(tmp_path: Path) -> N
     settings = load_text(tmp_path, "hub: central\nlimits: {imports_per_store: 5, max_pool_fill: 50%}\n")
     assert settings.store(StoreId("dcn7")) == StoreSettings(max_concurrent=5, max_pool_fill=0.5)
     assert settings.store(StoreId("dcn7")).windows.open_at(datetime.now(UTC))
+    assert settings.store(StoreId("dcn7")).bandwidth.rate_at(datetime.now(UTC)) is None
 
 
 def test_a_store_that_the_file_names_has_its_own(tmp_path: Path) -> None:
@@ -212,8 +249,8 @@ def test_the_example_names_every_setting_and_its_default() -> None:
     """With its comment signs taken away from the commented settings, the example is a complete configuration."""
     lines = EXAMPLE.read_text().splitlines()
     settings_begin = lines.index("cloud: overcloud")
-    sections = ("glance", "polling", "probes", "breaker", "stall", "audit", "retry", "upload", "log")
-    start = {f"{key}:" for key in ("clouds_file", "region", *sections)}
+    sections = ("glance", "polling", "probes", "breaker", "stall", "audit", "scrub", "rbd", "retry", "upload", "log")
+    start = {f"{key}:" for key in ("clouds_file", "region", "uplink", *sections)}
     uncommented: list[str] = []
     inside = False
     for line in lines[settings_begin:]:
@@ -225,18 +262,22 @@ def test_the_example_names_every_setting_and_its_default() -> None:
     assert written["glance"].pop("staging") == "/var/lib/glance/staging"
     for section in ("edge_origin", "limits", "journal", "api", *sections):
         assert written[section] == defaults[section]
-    assert {"cloud", "clouds_file", "region", "hub", "stores", "policies"} | defaults.keys() == written.keys()
+    without_default = {"cloud", "clouds_file", "region", "hub", "stores", "uplink", "policies"}
+    assert without_default | defaults.keys() == written.keys()
+    assert UplinkEntry.model_fields.keys() == written["uplink"].keys()
 
 
-@pytest.mark.parametrize("entry", [StoreEntry, CephEntry, PolicyEntry, MatchEntry])
+@pytest.mark.parametrize("entry", [StoreEntry, CephEntry, RateEntry, PolicyEntry, MatchEntry])
 def test_the_example_names_every_key_of_an_entry(entry: type[Section]) -> None:
     named = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), flags=re.MULTILINE))
     assert entry.model_fields.keys() - named == set()
 
 
 def test_the_commented_examples_load(tmp_path: Path) -> None:
-    keys = ("ceph", "windows", "timezone", "overrun", "waves", "repair", "  conf", "  user", "  pool", "  keyring")
-    text = re.sub(rf"^(    )# ({'|'.join(keys)}): ?", r"\1\2: ", EXAMPLE.read_text(), flags=re.MULTILINE)
+    keys = ("ceph", "windows", "timezone", "overrun", "bandwidth", "waves", "repair")
+    text = re.sub(rf"^(    )# ({'|'.join(keys)}):", r"\1\2:", EXAMPLE.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^(    )# (  (conf|user|pool|keyring):|  - rate:|    windows:)", r"\1\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^# (uplink:|  bandwidth: 1 Gbit|  timezone:)", r"\1", text, flags=re.MULTILINE)
     settings = load_text(tmp_path, text)
     dcn0 = settings.store(StoreId("dcn0"))
     assert dcn0.ceph == CephSettings(
@@ -245,15 +286,17 @@ def test_the_commented_examples_load(tmp_path: Path) -> None:
     assert (str(dcn0.windows.zone), len(dcn0.windows.windows), dcn0.overrun) == ("Europe/Madrid", 2, Overrun.STOP)
     assert settings.policies[0].waves == (store_ids("dcn0"), store_ids("dcn1", "dcn2"))
     assert settings.policies[0].repair is Repair.REPORT
+    assert [(entry.rate, len(entry.windows)) for entry in dcn0.bandwidth.rates] == [(6_250_000, 1), (25_000_000, 0)]
+    assert settings.uplink == Bandwidth(rates=(TimedRate(rate=125_000_000),), zone=ZoneInfo("Europe/Madrid"))
 
 
 def test_where(tmp_path: Path) -> None:
     settings = load_text(tmp_path, FULL)
     file = tmp_path / "edgesync.yaml"
     assert settings.where("hub") == f"{file}:4:1"
-    assert settings.where("stores", "dcn1") == f"{file}:14:3"
-    assert settings.where("policies", 0, "stores") == f"{file}:29:5"
-    assert settings.where("policies", 0, "stores", 1) == f"{file}:29:20"
+    assert settings.where("stores", "dcn1") == f"{file}:17:3"
+    assert settings.where("policies", 0, "stores") == f"{file}:33:5"
+    assert settings.where("policies", 0, "stores", 1) == f"{file}:33:20"
 
 
 def test_where_falls_back_to_what_contains_it(tmp_path: Path) -> None:
@@ -304,6 +347,14 @@ def test_shows_settings_in_the_order_of_the_documentation(tmp_path: Path) -> Non
     assert "- name: rest\n  match: all\n  stores: all\n  allow_failure: true\n  priority: 0\n" in shown
     assert "    max_pool_fill: 90%\n    windows:\n    - mon-fri 22:00-06:00\n    - sat-sun\n" in shown
     assert "    timezone: Europe/Madrid\n    overrun: stop\n" in shown
+    assert (
+        "    bandwidth:\n    - rate: 50 Mbit/s\n      windows:\n      - mon-fri 08:00-18:00\n      - sat\n"
+        "    - rate: 25 MB/s\n"
+    ) in shown
+    assert "uplink:\n  bandwidth: 1 Gbit/s\n  timezone: Europe/Lisbon\nlimits:\n" in shown
+    assert "scrub:\n  every: 'off'\n  bandwidth: 100 MB/s\n" in shown
+    assert "rbd:\n  enabled: false\n  deadline: 10s\n  max_depth: 0\n  min_gain: 50%\n  memory: 256 MiB\n" in shown
+    assert "  repair: report\n  engine: rbd\n" in shown
     assert "audit:\n  every: 30m\n  grace: 1h\n  trash_delay: 14d\n  orphans: report\n  repair: report\n" in shown
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from edgesync.config import DEFAULT_PATH, load
 from edgesync.config.overrides import RESERVED
+from edgesync.domain.bandwidth import Bandwidth, TimedRate
 from edgesync.domain.policy import Repair
 from edgesync.errors import ConfigError
 
@@ -37,12 +38,18 @@ def test_the_environment_beats_the_file(file: Path) -> None:
         "EDGESYNC_EDGE_ORIGIN": "False",
         "EDGESYNC_LIMITS__MAX_POOL_FILL": "50%",
         "EDGESYNC_AUDIT__REPAIR": "report",
+        "EDGESYNC_UPLINK__BANDWIDTH": "100 Mbit/s",
+        "EDGESYNC_SCRUB__EVERY": "off",
+        "EDGESYNC_RBD__MAX_DEPTH": "1",
+        "EDGESYNC_RBD__MEMORY": "64 MiB",
         "HOME": "/root",
     }
     settings = load(file, environ)
     assert (settings.limits.imports, settings.journal.url, settings.glance.timeout) == (9, URL, 45.0)
     assert (settings.edge_origin, settings.limits.max_pool_fill) == (False, 0.5)
     assert settings.audit.repair is Repair.REPORT
+    assert settings.uplink == Bandwidth(rates=(TimedRate(rate=12_500_000),))
+    assert (settings.scrub.every, settings.rbd.max_depth, settings.rbd.memory) == (None, 1, 64 << 20)
     # No YAML here: a variable is text.
     assert settings.region == "12:30"
     assert settings.where("limits", "imports") == "environment EDGESYNC_LIMITS__IMPORTS"

@@ -37,8 +37,9 @@ def test_the_same_settings_need_none(tmp_path: Path) -> None:
 def test_what_is_read_again_in_every_round_needs_none(tmp_path: Path) -> None:
     after = BEFORE + (
         "edge_origin: false\n"
+        "uplink: {bandwidth: 1 Gbit/s, timezone: Europe/Madrid}\n"
         "limits: {imports: 9, imports_per_store: 9, split_imports: false, max_pool_fill: 50%}\n"
-        "policies: [{name: golden, match: all, stores: all, waves: [[dcn0], rest]}]\n"
+        "policies: [{name: golden, match: all, stores: all, waves: [[dcn0], rest], engine: rbd}]\n"
         "journal: {retention: 1d}\n"
         "glance: {staging: /srv/staging}\n"
         "polling: {active: 2s, idle: 2s, full_pass: 2s}\n"
@@ -46,13 +47,17 @@ def test_what_is_read_again_in_every_round_needs_none(tmp_path: Path) -> None:
         "breaker: {failures: 9, first: 2s, ceiling: 2s}\n"
         "stall: {after: 2s}\n"
         "audit: {every: 2s, grace: 10s, trash_delay: 2h, orphans: report, repair: report}\n"
+        "scrub: {every: off, bandwidth: 1 MB/s}\n"
+        "rbd: {max_depth: 1, min_gain: 50%}\n"
         "retry: {first: 2s, ceiling: 2s, attempts: 2, per_store: 2}\n"
     )
     assert changed(tmp_path, after) == []
 
 
 def test_what_a_store_has_beside_its_ceph_needs_none(tmp_path: Path) -> None:
-    after = BEFORE.replace("}}", "}, max_concurrent: 7, max_pool_fill: 50%, windows: [sun], timezone: Europe/Madrid}")
+    after = BEFORE.replace(
+        "}}", "}, max_concurrent: 7, max_pool_fill: 50%, windows: [sun], timezone: Europe/Madrid, bandwidth: 1 MB/s}"
+    )
     assert after != BEFORE
     assert changed(tmp_path, after.replace("log:", "  dcn1: {overrun: stop}\nlog:")) == []
 
@@ -69,6 +74,8 @@ def test_what_a_store_has_beside_its_ceph_needs_none(tmp_path: Path) -> None:
         ("glance.timeout", "glance: {timeout: 2s}\nhub: central\n"),
         ("probes.deadline", "probes: {deadline: 2s}\nhub: central\n"),
         ("glance.page_size", "glance: {page_size: 2}\nhub: central\n"),
+        ("rbd.deadline", "rbd: {deadline: 2s}\nhub: central\n"),
+        ("rbd.memory", "rbd: {memory: 64 MiB}\nhub: central\n"),
         ("upload.timeout", "upload: {timeout: 2h}\nhub: central\n"),
         ("log.level", "log: {level: debug}\nhub: central\n"),
         ("log.format", "log: {format: json}\nhub: central\n"),

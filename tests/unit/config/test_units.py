@@ -1,4 +1,4 @@
-"""Sizes, durations and shares."""
+"""Sizes, durations, rates and shares."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesync.config.units import format_duration, format_share, format_size, parse_duration, parse_share, parse_size
+from edgesync.config.units import (
+    format_duration,
+    format_rate,
+    format_share,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_share,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,58 @@ def test_not_sizes(written: object) -> None:
 @given(st.integers(1, 2**63 - 1))
 def test_sizes_read_back(size: int) -> None:
     assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("written", "rate", "shown"),
+    [
+        ("200 Mbit/s", 25_000_000, "25 MB/s"),
+        ("25 MB/s", 25_000_000, "25 MB/s"),
+        ("50Mbit/s", 6_250_000, "50 Mbit/s"),
+        ("1 Gbit/s", 125_000_000, "1 Gbit/s"),
+        ("1.5 Gbit/s", 187_500_000, "1500 Mbit/s"),
+        ("25 MiB/s", 25 * 2**20, "25 MiB/s"),
+        ("100 kbit/s", 12_500, "100 kbit/s"),
+        ("0.001 kbit/s", 0.125, "0.125 B/s"),
+        ("12345 B/s", 12_345, "12345 B/s"),
+    ],
+)
+def test_rates(written: str, rate: float, shown: str) -> None:
+    assert parse_rate(written) == rate
+    assert format_rate(rate) == shown
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        (200, " write 200 Mbit/s or 200 MB/s"),
+        ("200", " write 200 Mbit/s or 200 MB/s"),
+        ("200M", " write 200 Mbit/s or 200 MB/s"),
+        ("1 Gb/s", " write 1 Gbit/s or 1 GB/s"),
+        # No doubt about these.
+        ("200 Mbps", " write 200 Mbit/s"),
+        ("1.5 gbit/s", " write 1.5 Gbit/s"),
+        ("64 kbits/s", " write 64 kbit/s"),
+        ("50 Mbit", " write 50 Mbit/s"),
+        ("1 GBit/s", " write 1 Gbit/s"),
+        ("25 MBps", ""),
+        ("fast", ""),
+        ("25 MB", ""),
+        ("1  MB/s", ""),
+        ("0.0001 kbit/s", ""),
+        (True, ""),
+        (None, ""),
+    ],
+)
+def test_not_rates(written: object, remedy: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected a rate like 200 Mbit/s, 1 Gbit/s or 25 MB/s, found ") as caught:
+        parse_rate(written)
+    assert str(caught.value).partition(";")[2] == remedy
+
+
+@given(st.integers(1, 10**13))
+def test_rates_read_back(bits: int) -> None:
+    assert parse_rate(format_rate(bits / 8)) == bits / 8
 
 
 @pytest.mark.parametrize(

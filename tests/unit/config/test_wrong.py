@@ -12,7 +12,7 @@ from edgesync.errors import ConfigError
 
 KEYS = (
     "api, audit, breaker, cloud, clouds_file, edge_origin, glance, hub, journal, limits, log, policies, polling, "
-    "probes, region, retry, stall, stores, upload"
+    "probes, rbd, region, retry, scrub, stall, stores, uplink, upload"
 )
 
 
