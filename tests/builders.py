@@ -13,6 +13,7 @@ from edgesync.domain.job import (
     Attempt,
     AttemptId,
     CopyResult,
+    EngineChoice,
     ImportSource,
     Job,
     JobId,
@@ -57,6 +58,7 @@ def image(
     properties: dict[str, str] | None = None,
     hidden: bool = False,
     disk_format: str = "raw",
+    container_format: str = "bare",
     owner: str = "project",
 ) -> Image:
     return Image(
@@ -67,6 +69,7 @@ def image(
         owner=owner,
         hidden=hidden,
         disk_format=disk_format,
+        container_format=container_format,
         size=size,
         tags=frozenset(tags),
         properties=properties or {},
@@ -91,6 +94,7 @@ def policy(
     stop_after_failures: int = 1,
     prune_limit: int = 10,
     repair: Repair | None = None,
+    engine: EngineChoice = EngineChoice.AUTO,
 ) -> Policy:
     return Policy(
         name=name,
@@ -102,6 +106,7 @@ def policy(
         stop_after_failures=stop_after_failures,
         prune_limit=prune_limit,
         repair=repair,
+        engine=engine,
     )
 
 
@@ -116,6 +121,7 @@ def job(
     urgent: bool = False,
     source: ImportSource | None = None,
     copied: Iterable[str] = (),
+    engine: EngineChoice = EngineChoice.AUTO,
 ) -> Job:
     """`copied` has ended already; `stores` are pending."""
     there = tuple(StoreResult(store=StoreId(store), result=CopyResult.COPIED) for store in copied)
@@ -133,6 +139,7 @@ def job(
         work=work,
         urgent=urgent,
         source=source,
+        engine=engine,
     )
 
 
@@ -170,6 +177,7 @@ def site(
     used: int | None = None,
     available: int = 0,
     findings: Iterable[Finding] = (),
+    unfinished: Iterable[Image] = (),
 ) -> Site:
     """The pool's room is known when `used` is given (bytes)."""
     return Site(
@@ -177,6 +185,7 @@ def site(
         breaker=Breaker(state=state, since=since, cause="no answer within 5 s"),
         capacity=None if used is None else Capacity(used=used, available=available),
         findings={entry.image: entry for entry in findings},
+        unfinished=frozenset(entry.id for entry in unfinished),
     )
 
 
@@ -240,8 +249,11 @@ def situation(
     rates: Mapping[str, float] | None = None,
     served: Mapping[StoreId, datetime] | None = None,
     resting: Iterable[tuple[Image, str]] = (),
+    bases: Iterable[tuple[Image, str]] = (),
+    provable: Iterable[tuple[Image, str]] = (),
     pruning: Iterable[Policy] = (),
     makers: Mapping[tuple[ImageId, StoreId], str] | None = None,
+    locations: bool | None = None,
 ) -> Situation:
     """Attempts count as followed by this process unless `followed` says otherwise."""
     seen = world(*images, stores=stores, sites=sites, locks=locks)
@@ -266,11 +278,14 @@ def situation(
         now=NOW,
         followed=frozenset(ids),
         stalled=frozenset(AttemptId(name) for name in stalled),
+        locations=locations,
         forgive_before=forgive_before,
         served=served or {},
         retries={StoreId(store): number for store, number in (retries or {}).items()},
         rates={StoreId(store): rate for store, rate in (rates or {}).items()},
         resting=frozenset((of.id, StoreId(store)) for of, store in resting),
+        bases=frozenset((of.id, StoreId(store)) for of, store in bases),
+        provable=frozenset((of.id, StoreId(store)) for of, store in provable),
         pruning=tuple(pruning),
         makers=makers or {},
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt, JobId, Origin, Work
+from edgesync.domain.job import Attempt, Engine, EngineChoice, Job, JobId, Origin, Work
 from edgesync.domain.store import StoreId
 
 
@@ -26,6 +26,9 @@ class Start:
     # One sentence: why this, why now.
     why: str
     work: Work = Work.COPY
+    engine: Engine = Engine.COPY_IMAGE
+    # What was asked for, for a job that is opened with it.
+    choice: EngineChoice = EngineChoice.AUTO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +55,19 @@ class SettleJob:
     reason: str = ""
 
 
-Action = Start | Follow | SettleJob
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """Compare one copy with its image. It changes nothing, so that other work on the image may go on."""
+
+    job: Job
+    store: StoreId
+
+    @property
+    def image(self) -> ImageId:
+        return self.job.image
+
+
+Action = Start | Follow | SettleJob | Check
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,3 +93,7 @@ class Plan:
     @property
     def starts(self) -> tuple[Start, ...]:
         return tuple(action for action in self.actions if isinstance(action, Start))
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return tuple(action for action in self.actions if isinstance(action, Check))

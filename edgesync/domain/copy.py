@@ -65,6 +65,7 @@ class WaitReason(StrEnum):
     CAPACITY = "capacity"
     WAVE = "wave"  # the stores of an earlier wave of the rollout come first
     ORPHAN = "orphan"  # a leftover RBD image is in the way
+    ENGINE = "engine"  # the engine that was asked for can't copy it there
     UPLOAD = "upload"  # the data has not been sent yet
 
     @property

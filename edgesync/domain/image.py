@@ -12,6 +12,15 @@ from edgesync.domain.store import StoreId
 ImageId = NewType("ImageId", str)
 TaskId = NewType("TaskId", str)
 
+# What the RBD name of a copy of edgesync's own ends with until it is complete. No image id looks like it, so neither
+# Glance nor an audit takes it for a copy.
+UNFINISHED = ".edgesync"
+
+
+def temporary_name(image: ImageId) -> str:
+    """The RBD name of a copy that edgesync is making."""
+    return image + UNFINISHED
+
 
 class Visibility(StrEnum):
     PUBLIC = "public"
@@ -32,6 +41,7 @@ class Image:
     owner: str
     hidden: bool
     disk_format: str
+    container_format: str
     # Bytes; None until data has been uploaded.
     size: int | None
     tags: frozenset[str]

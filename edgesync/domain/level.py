@@ -20,6 +20,10 @@ class Level:
     # Whether these have the clusters' ids; True until they have been seen without.
     tells_fsid: bool = True
 
+    # Whether images are shown with their locations, and so may get new ones (show_multiple_locations); False until they
+    # have been seen with them.
+    shows_locations: bool = False
+
     @property
     def misses(self) -> tuple[str, ...]:
         """One sentence for each thing that a newer, or another, Glance would offer."""

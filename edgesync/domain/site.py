@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
 
@@ -80,6 +81,7 @@ class Defect(StrEnum):
     NO_SNAPSHOT = "no-snapshot"
     UNPROTECTED = "unprotected"
     WRONG_SIZE = "wrong-size"
+    DAMAGED = "damaged"  # its data are not the image's
 
     @property
     def broken(self) -> bool:
@@ -115,5 +117,9 @@ class Site:
     capacity: Capacity | None = None
     # By image. Treat as read-only.
     findings: Mapping[ImageId, Finding] = field(default_factory=dict)
+    # Images of which there is an unfinished copy of edgesync's own, under a name of ours.
+    unfinished: frozenset[ImageId] = frozenset()
     # End of the last complete audit; None before the first.
     audited_at: datetime | None = None
+    # How its copies were found when they were last compared with their images. Live: it moves on between ticks.
+    verified: Mapping[ImageId, Verification] = field(default_factory=dict)

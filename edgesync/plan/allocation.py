@@ -10,6 +10,7 @@ from itertools import groupby
 from edgesync.domain.action import Start, Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
+from edgesync.domain.job import Engine
 from edgesync.domain.site import BreakerState
 from edgesync.domain.store import StoreId
 from edgesync.plan.budget import Room, Slots
@@ -50,7 +51,7 @@ class Allocation:
         split = self._situation.rules.split
         gathering = False
         for candidate in tier:
-            if candidate.alone or not split:
+            if candidate.alone or not split or candidate.engine is Engine.RBD:
                 gathering = self._whole(candidate, gathering=gathering)
         if not split or not self._slots.left:
             return
@@ -93,6 +94,8 @@ class Allocation:
         image = candidate.demand.image
         draft = self._drafts.get(image)
         if image in self._taken or (candidate.alone and draft is not None):
+            return gathering
+        if draft is not None and draft.engine is not candidate.engine:
             return gathering
         if draft is None and not self._slots.left:
             return gathering
@@ -154,13 +157,18 @@ class Allocation:
 
 def _queues(tier: Sequence[Candidate]) -> dict[StoreId, Iterator[Candidate]]:
     """Each looks through the tier once at most: whom it passed over has another copy under way, or finds no room."""
-    stores = frozenset[StoreId]().union(*(candidate.ready for candidate in tier if not candidate.alone))
+    single = (candidate for candidate in tier if not candidate.alone and candidate.engine is not Engine.RBD)
+    stores = frozenset[StoreId]().union(*(candidate.ready for candidate in single))
     return {store: _queue(store, tier) for store in stores}
 
 
 def _queue(store: StoreId, tier: Sequence[Candidate]) -> Iterator[Candidate]:
     """The candidates of one tier that are ready for a store, found as they are asked for: there may be a million."""
-    return (candidate for candidate in tier if not candidate.alone and store in candidate.ready)
+    return (
+        candidate
+        for candidate in tier
+        if not candidate.alone and candidate.engine is not Engine.RBD and store in candidate.ready
+    )
 
 
 def _joined(draft: Start | None, candidate: Candidate, stores: Sequence[StoreId]) -> Start:
@@ -178,4 +186,6 @@ def _joined(draft: Start | None, candidate: Candidate, stores: Sequence[StoreId]
         priority=demand.priority,
         why=demand.why,
         work=candidate.work,
+        engine=candidate.engine,
+        choice=demand.engine,
     )

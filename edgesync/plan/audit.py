@@ -48,6 +48,8 @@ class Look:
     # Other stores of the image whose copy is broken, too, and those that don't answer.
     doubtful: frozenset[StoreId] = frozenset()
     silent: frozenset[StoreId] = frozenset()
+    # What the last verification found wrong with this RBD image's data; empty: nothing.
+    damage: str = ""
     # Why what was seen may be a mistake of the settings and not the site's state; empty: it isn't.
     doubt: str = ""
 
@@ -83,7 +85,9 @@ def defect_of(look: Look) -> Defect | None:
         return Defect.WRONG_SIZE
     if not look.rbd.snapshot:
         return Defect.NO_SNAPSHOT
-    return None if look.rbd.protected else Defect.UNPROTECTED
+    if not look.rbd.protected:
+        return Defect.UNPROTECTED
+    return Defect.DAMAGED if look.damage else None
 
 
 def judge(look: Look, *, grace: timedelta, now: datetime) -> Finding | None:
@@ -119,6 +123,8 @@ def outlook(finding: Finding) -> str:
         return f"left alone, since {finding.obstacle}: look at {where} with `rbd info` and `rbd snap ls`"
     if finding.defect is Defect.UNPROTECTED:
         return "it can be mended without a human: protect the snapshot again"
+    if finding.defect is Defect.DAMAGED:
+        return "it can be mended without a human: make it good again from the hub's copy"
     return "it can be mended without a human: take the location away and copy the image again"
 
 
@@ -149,7 +155,8 @@ def _lasting(look: Look, defect: Defect) -> list[str]:
     found = [look.doubt] if look.doubt and defect is not Defect.UNPROTECTED else []
     if defect is Defect.UNPROTECTED:
         return found
-    if look.rbd is not None and look.rbd.children:
+    # A damaged copy that has clones stays their parent, under another name.
+    if look.rbd is not None and look.rbd.children and defect is not Defect.DAMAGED:
         clones = ", ".join(look.rbd.children[:3]) + (" and others" if len(look.rbd.children) > 3 else "")
         found.append(f"there are clones of it ({clones})")
     if defect is Defect.ORPHAN:
@@ -211,6 +218,8 @@ def _detail(look: Look, defect: Defect) -> str:
             return f"the RBD image of {has} has no snapshot `snap` to boot from"
         case Defect.UNPROTECTED:
             return f"the snapshot `snap` of the RBD image of {has} is not protected"
+        case Defect.DAMAGED:
+            return f"its data are not the image's: {look.damage}"
 
 
 def _size(number: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Job, Origin, Work
+from edgesync.domain.job import EngineChoice, Job, Origin, Work
 from edgesync.domain.policy import Policy
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
@@ -31,6 +31,13 @@ class Demand:
     # Who asks: an open job, or the policy itself.
     job: Job | None = None
     policy: Policy | None = None
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What whoever asks says of that."""
+        if self.job is not None:
+            return self.job.engine
+        return self.policy.engine if self.policy is not None else EngineChoice.AUTO
 
     @property
     def urgent(self) -> bool:

@@ -20,6 +20,7 @@ _WORDS = {
     Defect.NO_SNAPSHOT: ("copy without a snapshot", "copies without a snapshot"),
     Defect.UNPROTECTED: ("copy whose snapshot is not protected", "copies whose snapshot is not protected"),
     Defect.WRONG_SIZE: ("copy of the wrong size", "copies of the wrong size"),
+    Defect.DAMAGED: ("damaged copy", "damaged copies"),
 }
 
 
@@ -114,6 +115,8 @@ def _remedy(finding: Finding, mending: Mending) -> str:
             return "The daemon moves it to RBD's trash by itself after its next audit, and copies anew what is wanted."
         case Defect.UNPROTECTED:
             return "The daemon protects it again by itself, after its next audit."
+        case Defect.DAMAGED:
+            return "The daemon makes it good again from the hub's by itself, after its next audit."
         case _:
             return "The daemon takes the location away and copies the image again by itself, after its next audit."
 

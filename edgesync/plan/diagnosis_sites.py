@@ -150,8 +150,8 @@ def _rights(site: SiteFacts, rights: Rights) -> Diagnosis:
         return problem(
             "rights",
             f"client.{user} may not {', '.join(missing)} in pool {pool}: orphans and broken copies can't be mended.",
-            f"`ceph auth caps client.{user} mon 'profile rbd' osd 'profile rbd pool={pool}'`, at the site, with one "
-            "more `profile rbd pool=` for each pool with clones of images.",
+            f"`ceph auth caps client.{user} mon 'profile rbd' mgr 'profile rbd' osd 'profile rbd pool={pool}'`, at the "
+            "site, with one more `profile rbd pool=` for each pool with clones of images.",
             subject=site.store,
         )
     return ok("rights", f"client.{user} may read, write, protect and trash in pool {pool}.", subject=site.store)

@@ -32,8 +32,12 @@ _DOING = {
     Work.IMPORT: "the import into {}",
     Work.REMOVE: "the removal from {}",
     Work.TRASH: "clearing away a leftover at {}",
+    Work.SWEEP: "clearing away an unfinished copy at {}",
     Work.PROTECT: "the repair at {}",
+    Work.SEAL: "the repair at {}",
     Work.UNLIST: "the repair at {}",
+    Work.RENEW: "the repair at {}",
+    Work.VERIFY: "the verification at {}",
 }
 
 
@@ -68,8 +72,9 @@ class Gates:
             self._failures.setdefault(failure.image, {})[failure.store] = failure
         self._down: dict[StoreId, str] = {}
         self._leftovers: dict[ImageId, dict[StoreId, Finding]] = {}
-        # Images of which Glance lists a copy at the hub, and RBD has none.
+        # Images of which Glance lists a copy at the hub, and RBD has none; and those whose data there are damaged.
         self._hollow: set[ImageId] = set()
+        self._damaged: set[ImageId] = set()
         for store, site in situation.world.sites.items():
             if not situation.admitted(store):
                 self._down[store] = explain(site.breaker)
@@ -78,6 +83,8 @@ class Gates:
                     self._leftovers.setdefault(finding.image, {})[store] = finding
                 elif finding.defect is Defect.NO_IMAGE and store == self._hub:
                     self._hollow.add(finding.image)
+                elif finding.defect is Defect.DAMAGED and store == self._hub:
+                    self._damaged.add(finding.image)
         self._told_down: dict[Stores, Obstacle] = {}
         self._targets: dict[str, Stores] = {}
 
@@ -147,6 +154,9 @@ class Gates:
                 yield frozenset({self._hub}), Obstacle(reason=WaitReason.STORE_DOWN, why=why)
         elif image.id in self._hollow:
             why = f"Glance lists a copy at {self._hub}, but RBD has no such image there; that is repaired first"
+            yield stores, Obstacle(reason=WaitReason.NOT_AT_HUB, why=why)
+        elif image.id in self._damaged:
+            why = f"the copy at {self._hub} is damaged, and nothing is copied from it"
             yield stores, Obstacle(reason=WaitReason.NOT_AT_HUB, why=why)
 
     def _down_itself(self, _demand: Demand, _image: Image | None, stores: Stores) -> Held:

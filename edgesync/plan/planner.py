@@ -10,6 +10,7 @@ from edgesync.plan.settlement import plan_settlements
 from edgesync.plan.sifting import Sieve
 from edgesync.plan.situation import Situation
 from edgesync.plan.upkeep import plan_upkeep
+from edgesync.plan.verifying import plan_checks
 
 
 def make_plan(situation: Situation) -> Plan:
@@ -23,7 +24,8 @@ def make_plan(situation: Situation) -> Plan:
     room = Room(situation.budget, world.sites, ledger.attempts, world.images)
 
     upkeep, held = plan_upkeep(situation)
+    checks, unready = plan_checks(situation)
     candidates, waiting = Sieve(situation, Gates(situation, room)).run()
     taken = [start.image for start in upkeep]
     starts, left = Allocation(situation, slots, room, taken).run(candidates)
-    return Plan(actions=(*actions, *upkeep, *starts), waiting=(*held, *waiting, *left))
+    return Plan(actions=(*actions, *upkeep, *starts, *checks), waiting=(*held, *waiting, *left, *unready))

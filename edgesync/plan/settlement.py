@@ -35,6 +35,9 @@ def _settled(job: Job, situation: Situation) -> Iterator[SettleJob]:
     image = situation.world.images.get(job.image)
     if job.work is Work.REMOVE and job.origin is Origin.PERSON:
         yield from _removal(job, image, situation)
+    elif job.work is Work.VERIFY:
+        if gone := job.pending - (image.stores if image is not None else NOWHERE):
+            yield _failed(job, gone, "the image was deleted" if image is None else "Glance lists no copy there")
     elif not job.work.brings:
         # edgesync's own removals and repairs begin together with their attempt. This one's was never carried out.
         yield _failed(job, job.pending, BROKEN_OFF)

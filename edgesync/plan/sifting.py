@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from edgesync.domain.action import Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image
-from edgesync.domain.job import Work
+from edgesync.domain.job import Engine, Work
 from edgesync.domain.store import StoreId
 from edgesync.plan.demand import Demand, awaits_data, demands
+from edgesync.plan.engine_choice import Engines, Question, Share, means_of
 from edgesync.plan.gates import Gates, Obstacle
 from edgesync.plan.settlement import promised_until
 from edgesync.plan.situation import Situation
@@ -30,6 +31,9 @@ class Candidate:
     # Bytes; 0 while unknown.
     size: int
     work: Work = Work.COPY
+    engine: Engine = Engine.COPY_IMAGE
+    # Why that engine, for people.
+    moved: str = ""
 
     @property
     def alone(self) -> bool:
@@ -44,6 +48,7 @@ class Sieve:
         self._situation = situation
         self._gates = gates
         self._hub = situation.world.topology.hub
+        self._engines = Engines(means_of(situation, locations=situation.locations))
         self._attempts = {attempt.image: attempt for attempt in situation.ledger.attempts if attempt.work.brings}
         self._candidates: list[Candidate] = []
         self._waiting: list[Waiting] = []
@@ -77,8 +82,36 @@ class Sieve:
         if whole and missed:
             self._wait(demand, ready, Obstacle(reason=missed[-1].reason, why=ALL_OR_NOTHING))
         elif ready:
-            needs = frozenset[StoreId]() if demand.allow_failure else ready
-            self._candidates.append(Candidate(demand=demand, ready=ready, needs=needs, size=image.size or 0))
+            for share in self._shares(demand, image, ready):
+                self._share(demand, image, share)
+
+    def _shares(self, demand: Demand, image: Image, ready: Stores) -> tuple[Share, ...]:
+        """The ready stores by the engine that copies to them."""
+        question = Question(
+            choice=demand.engine,
+            stores=ready,
+            disk_format=image.disk_format,
+            container_format=image.container_format,
+            at_hub=self._hub in image.stores,
+            together=not demand.allow_failure,
+        )
+        return self._engines.shares(question)
+
+    def _share(self, demand: Demand, image: Image, share: Share) -> None:
+        if share.engine is None:
+            self._wait(demand, share.stores, Obstacle(reason=WaitReason.ENGINE, why=f"engine rbd: {share.why}"))
+            return
+        needs = frozenset[StoreId]() if demand.allow_failure else share.stores
+        self._candidates.append(
+            Candidate(
+                demand=demand,
+                ready=share.stores,
+                needs=needs,
+                size=image.size or 0,
+                engine=share.engine,
+                moved=share.why,
+            )
+        )
 
     def _import(self, demand: Demand, image: Image | None, stores: Stores) -> None:
         """A new image's data is written to the hub and whatever else can be written now; the rest is copied later."""

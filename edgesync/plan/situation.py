@@ -26,6 +26,8 @@ class Rules:
     split: bool = True
     # An image that is only at an edge is copied to the hub, then out.
     edge_origin: bool = True
+    # Whether edgesync moves blocks itself where it can; else Glance makes all copies.
+    rbd: bool = True
     # Whether orphans are moved into RBD's trash, and what becomes of broken copies.
     trash_orphans: bool = True
     repair: Repair = Repair.FIX
@@ -47,6 +49,8 @@ class Situation:
     followed: Set[AttemptId] = field(default_factory=frozenset)
     # Those that don't get on: they keep no slot from others.
     stalled: Set[AttemptId] = field(default_factory=frozenset)
+    # Whether Glance shows locations, by which copies of edgesync's own are registered; None: not seen yet.
+    locations: bool | None = None
     # Failures from before then are no reason to wait: `edgesync once` tries everything once.
     forgive_before: datetime | None = None
     # When a copy into a store was last started, for fairness between the sites. Those that one plan started differ, in
@@ -58,10 +62,16 @@ class Situation:
     rates: Mapping[StoreId, float] = field(default_factory=dict)
     # Copies that were mended or should have been a moment ago: not again so soon.
     resting: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
+    # Copies that are being compared with their images.
+    checking: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
     # Policies that take away what they alone wanted.
     pruning: tuple[Policy, ...] = ()
     # Which policy had a copy made; looked up only for copies that may be pruned, and only after a full pass.
     makers: Mapping[tuple[ImageId, StoreId], str] = field(default_factory=dict)
+    # Copies without their snapshot that the journal's digests may prove whole, where that was not tried in vain.
+    provable: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
+    # Copies that others are layered on: they are freed of them before they can go.
+    bases: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
 
     def locked(self, image: Image) -> bool:
         """Whether somebody's import holds the image. A lock that Glance would take from its holder counts no more."""

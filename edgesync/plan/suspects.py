@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from edgesync.domain.image import Image, ImageId
+from edgesync.domain.image import UNFINISHED, Image, ImageId
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.plan.audit import is_image_id
@@ -29,6 +29,12 @@ class Doubts:
 def names_of_images(names: Collection[str]) -> frozenset[ImageId]:
     """Those of the RBD images in a pool that may be Glance's."""
     return frozenset(ImageId(name) for name in names if is_image_id(name))
+
+
+def unfinished_copies(names: Collection[str]) -> frozenset[ImageId]:
+    """Images of which there is a copy that edgesync has begun, and not finished."""
+    begun = {ImageId(name.removesuffix(UNFINISHED)) for name in names if name.endswith(UNFINISHED)}
+    return names_of_images(begun)
 
 
 def listed_at(images: Mapping[ImageId, Image], store: StoreId) -> frozenset[ImageId]:

@@ -17,6 +17,7 @@ from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.plan.removing import plan_removals
 from edgesync.plan.situation import Situation
+from edgesync.plan.verifying import to_mend
 
 # Name under which edgesync's own repairs are recorded.
 OURSELVES = "edgesync"
@@ -27,6 +28,7 @@ _REPAIR_OF = {
     Defect.NO_IMAGE: Work.UNLIST,
     Defect.NO_SNAPSHOT: Work.UNLIST,
     Defect.WRONG_SIZE: Work.UNLIST,
+    Defect.DAMAGED: Work.RENEW,
 }
 
 
@@ -37,7 +39,12 @@ def plan_upkeep(situation: Situation) -> tuple[list[Start], list[Waiting]]:
     starts, waiting = plan_removals(situation, left)
     taken = {attempt.image for attempt in situation.ledger.attempts} | {start.image for start in starts}
     # Both look at `taken` for each one they offer: what is taken from them is added to it at once.
-    ours = chain(_repairs(situation, taken), _prunings(situation, taken))
+    ours = chain(
+        _asked(situation, taken),
+        _repairs(situation, taken),
+        _sweepings(situation, taken),
+        _prunings(situation, taken),
+    )
     for start in islice(ours, left - len(starts)):
         starts.append(start)
         taken.add(start.image)
@@ -59,12 +66,66 @@ def _repairs(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
                 requested_by=OURSELVES,
                 priority=0,
                 why=finding.detail,
-                work=_REPAIR_OF[finding.defect],
+                work=Work.SEAL if _sealable(finding, situation) else _REPAIR_OF[finding.defect],
             )
 
 
+def _asked(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
+    """What persons want mended that have had it verified: whatever the configuration says of repairs."""
+    for job in situation.ledger.jobs:
+        for store in sorted(job.pending) if job.work is Work.VERIFY else ():
+            finding = to_mend(job, store, situation)
+            if finding is None or job.image in taken or not situation.admitted(store):
+                continue
+            if (image := situation.world.images.get(job.image)) is not None and not situation.locked(image):
+                yield Start(
+                    image=job.image,
+                    stores=(store,),
+                    allow_failure=True,
+                    job=job.id,
+                    origin=job.origin,
+                    requested_by=job.requested_by,
+                    priority=job.priority,
+                    why=f"{finding.detail}, and {job.requested_by} asked for its repair (job {job.id})",
+                    work=_REPAIR_OF[finding.defect],
+                )
+
+
+def _sweepings(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
+    """Unfinished copies of edgesync's own that nobody goes on with: one that is wanted still is left for that."""
+    asked = {(job.image, store) for job in situation.ledger.jobs if job.work.brings for store in job.pending}
+    for store, site in situation.world.sites.items():
+        if not site.unfinished or not situation.admitted(store) or not situation.rules.trash_orphans:
+            continue
+        for image in sorted(site.unfinished):
+            why = _needless(image, store, situation) if (image, store) not in asked else ""
+            if why and image not in taken and _touchable(image, store, situation):
+                yield Start(
+                    image=image,
+                    stores=(store,),
+                    allow_failure=True,
+                    job=None,
+                    origin=Origin.REPAIR,
+                    requested_by=OURSELVES,
+                    priority=0,
+                    why=f"an unfinished copy of edgesync's own is there, and {why}",
+                    work=Work.SWEEP,
+                )
+
+
+def _needless(image_id: ImageId, store: StoreId, situation: Situation) -> str:
+    """Why nobody will go on with a copy that was begun; empty: somebody may."""
+    image = situation.world.images.get(image_id)
+    if image is None:
+        return "the image is gone"
+    if store in image.stores:
+        return "the copy is there"
+    return "" if store in situation.wants.stores(image_id) else "nobody wants the copy any more"
+
+
 def _mendable(finding: Finding, situation: Situation) -> bool:
-    if finding.obstacle or not _touchable(finding.image, finding.store, situation):
+    sealable = _sealable(finding, situation)
+    if (finding.obstacle and not sealable) or not _touchable(finding.image, finding.store, situation):
         return False
     image = situation.world.images.get(finding.image)
     if finding.defect is Defect.ORPHAN:
@@ -74,7 +135,14 @@ def _mendable(finding: Finding, situation: Situation) -> bool:
         return False
     if _repair_of(finding.image, situation) is not Repair.FIX:
         return False
-    return finding.defect is Defect.UNPROTECTED or _unlistable(finding, image, situation)
+    return sealable or finding.defect is Defect.UNPROTECTED or _unlistable(finding, image, situation)
+
+
+def _sealable(finding: Finding, situation: Situation) -> bool:
+    """Whether its snapshot may be all that it lacks. To take that takes nothing away: the hub's may be sealed, too."""
+    if finding.defect is not Defect.NO_SNAPSHOT or finding.passing:
+        return False
+    return (finding.image, finding.store) in situation.provable
 
 
 def _unlistable(finding: Finding, image: Image, situation: Situation) -> bool:
@@ -111,9 +179,16 @@ def _prunings(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
         policy = policies.get(maker)
         if policy is None or done[maker] >= policy.prune_limit or image in taken or (image, store) in asked:
             continue
-        if _prunable(image, store, situation):
+        if (image, store) not in situation.bases and _prunable(image, store, situation):
             done[maker] += 1
             yield _pruning(image, store, policy)
+
+
+def leaving(situation: Situation) -> frozenset[tuple[ImageId, StoreId]]:
+    """Copies that pruning takes away, now or in a later pass, once nothing is layered on them any more."""
+    pruning = {policy.name for policy in situation.pruning if policy.prune_limit}
+    copies = (copy for copy, maker in situation.makers.items() if maker in pruning)
+    return frozenset((image, store) for image, store in copies if _prunable(image, store, situation))
 
 
 def _prunable(image_id: ImageId, store: StoreId, situation: Situation) -> bool:

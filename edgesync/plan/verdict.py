@@ -37,14 +37,14 @@ def everywhere(stores: Iterable[StoreId], result: CopyResult, reason: str) -> Ve
 
 
 def excused(attempt: Attempt, verdict: Verdict, down: Mapping[StoreId, str]) -> Verdict:
-    """The verdict without failures that are due to an outage: those copies are made when their site is back.
+    """The verdict without failures that are due to an outage: those copies are made when the site is back.
 
     All or nothing comes to an end all the same: whoever asked for that wants to know.
     """
     if not attempt.allow_failure:
         return verdict
     results = tuple(
-        replace(entry, result=CopyResult.INTERRUPTED, reason=f"{entry.store} does not answer: {down[entry.store]}")
+        replace(entry, result=CopyResult.INTERRUPTED, reason=down[entry.store])
         if entry.result is CopyResult.FAILED and entry.store in down
         else entry
         for entry in verdict.results

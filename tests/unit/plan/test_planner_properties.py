@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import time, timedelta
 from random import Random
 from typing import TypeVar
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from edgesync.domain.action import Follow, Plan, SettleJob, Start
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image, ImportTask
-from edgesync.domain.job import Attempt, ImportSource, Job, Origin, Work
+from edgesync.domain.job import Attempt, Engine, EngineChoice, ImportSource, Job, Origin, Work
 from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Match, Policy, Repair
 from edgesync.domain.site import BreakerState, Defect, Site
-from edgesync.domain.store import StoreId, StoreSettings
+from edgesync.domain.store import CephSettings, StoreId, StoreSettings
 from edgesync.domain.window import Window, Windows
 from edgesync.plan.breaker import admits
 from edgesync.plan.planner import make_plan
@@ -80,19 +81,27 @@ class Dice:
                 edge_origin=self._falls(0.7),
                 trash_orphans=self._falls(0.7),
                 repair=self._repair(),
+                rbd=self._falls(0.9),
             ),
+            locations=self._one_of((True, True, True, False, None)),
             sites=[self._site(store) for store in STORES if self._falls(0.6)],
             locks={one.id: self._task() for one in images if one.lock and self._falls(0.7)},
             pauses=[self._pause() for _ in range(2) if self._falls(0.2)],
-            settings={store: StoreSettings(max_concurrent=2, windows=SHUT) for store in STORES if self._falls(0.1)},
+            settings={store: self._settings(store) for store in STORES if self._falls(0.7)},
             retries={store: 60 for store in STORES if self._falls(0.1)},
             stalled=[entry.id for entry in attempts if self._falls(0.3)],
             resting=[copy for copy in copies if self._falls(0.1)],
             pruning=policies,
+            bases=[copy for copy in copies if self._falls(0.1)],
+            provable=[copy for copy in copies if self._falls(0.3)],
             makers={
                 (one.id, StoreId(store)): self._one_of(("p0", "p1", "p9")) for one, store in copies if self._falls(0.3)
             },
         )
+
+    def _settings(self, store: str) -> StoreSettings:
+        ceph = CephSettings(conf=f"/etc/ceph/{store}.conf", user="edgesync") if self._falls(0.8) else None
+        return StoreSettings(max_concurrent=2, windows=SHUT if self._falls(0.15) else Windows(), ceph=ceph)
 
     def _falls(self, chance: float) -> bool:
         return self._random.random() < chance
@@ -108,6 +117,7 @@ class Dice:
             status=status,
             lock="theirs" if self._falls(0.15) else None,
             size=self._random.randint(0, 6) * GIB,
+            disk_format="raw" if self._falls(0.8) else "qcow2",
         )
 
     def _attempt(self, one: Image, number: int) -> Attempt:
@@ -128,6 +138,7 @@ class Dice:
             urgent=self._falls(0.2),
             source=ImportSource(uri=uri, name=one.name) if work is Work.IMPORT else None,
             copied=copied,
+            engine=self._engine(),
         )
 
     def _policy(self, number: int) -> Policy:
@@ -141,7 +152,11 @@ class Dice:
             stop_after_failures=self._random.randint(1, 2),
             prune_limit=self._random.randint(1, 2),
             repair=self._repair() if self._falls(0.3) else None,
+            engine=self._engine(),
         )
+
+    def _engine(self) -> EngineChoice:
+        return self._one_of(tuple(EngineChoice)) if self._falls(0.5) else EngineChoice.AUTO
 
     def _repair(self) -> Repair:
         return Repair.FIX if self._falls(0.7) else Repair.REPORT
@@ -149,7 +164,7 @@ class Dice:
     def _site(self, store: str) -> Site:
         used = self._one_of((10, 79, 83, 90))
         obstacle = "a watcher" if self._falls(0.2) else ""
-        return site(
+        seen = site(
             store,
             self._one_of(tuple(BreakerState)) if self._falls(0.3) else BreakerState.CLOSED,
             since=NOW - timedelta(minutes=self._random.randint(0, 10)),
@@ -161,6 +176,7 @@ class Dice:
                 if self._falls(0.3)
             ],
         )
+        return replace(seen, unfinished=frozenset(one.id for one in self._images if self._falls(0.1)))
 
     def _task(self) -> ImportTask:
         return task("theirs", updated=NOW - timedelta(minutes=self._one_of((0, 59, 61))))
@@ -289,6 +305,9 @@ def nothing_is_taken_away_that_is_wanted_the_hubs_or_the_last(case: Situation, p
         if start.work is Work.TRASH:
             assert case.rules.trash_orphans
             assert one is None or not one.stores & stores, "a copy, not an orphan"
+        elif start.work is Work.SWEEP:
+            assert case.rules.trash_orphans
+            assert one is None or not (stores & case.wants.stores(one.id) - one.stores), "somebody goes on with it"
         elif not start.work.brings:
             assert one is not None
             assert one.active
@@ -299,6 +318,7 @@ def nothing_is_taken_away_that_is_wanted_the_hubs_or_the_last(case: Situation, p
         if start.work is Work.REMOVE:
             assert CENTRAL not in stores
         if start.work is Work.REMOVE and start.job is None:
+            assert not case.bases & {(start.image, store) for store in stores}, "something is layered on it"
             assert not stores & case.wants.stores(start.image)
             assert all(case.makers[start.image, store] == start.requested_by for store in stores)
 
@@ -337,6 +357,22 @@ def a_free_slot_is_not_left_idle(case: Situation, plan: Plan) -> None:
             assert taken, "nothing is in the way"
 
 
+def the_rbd_engine_does_only_what_it_can_and_may(case: Situation, plan: Plan) -> None:
+    for start in plan.starts:
+        if start.engine is not Engine.RBD:
+            assert start.work is not Work.COPY or start.choice is not EngineChoice.RBD or CENTRAL in start.stores
+            continue
+        one = case.world.images[start.image]
+        assert start.work is Work.COPY
+        assert start.choice is not EngineChoice.COPY_IMAGE
+        assert (one.disk_format, one.container_format) == ("raw", "bare")
+        assert CENTRAL in one.stores
+        assert CENTRAL not in start.stores
+        assert case.rules.rbd
+        assert case.locations
+        assert all(case.budget.settings(store).ceph is not None for store in (CENTRAL, *start.stores))
+
+
 def nothing_waits_that_nobody_wants(case: Situation, plan: Plan) -> None:
     for waiting in plan.waiting:
         want = case.wants.gaps.get(waiting.image)
@@ -357,6 +393,7 @@ INVARIANTS: tuple[Callable[[Situation, Plan], None], ...] = (
     what_edgesync_does_unasked_it_does_not_do_to_what_is_paused_down_or_resting,
     no_more_is_pruned_than_a_policy_allows,
     a_free_slot_is_not_left_idle,
+    the_rbd_engine_does_only_what_it_can_and_may,
     nothing_waits_that_nobody_wants,
 )
 
@@ -378,7 +415,7 @@ def test_the_same_situation_gives_the_same_plan(case: Situation) -> None:
 def test_the_situations_are_not_all_the_same() -> None:
     """Each kind of work and each reason comes up, or the invariants would hold for nothing."""
     plans = [make_plan(Dice(seed, 4).situation()) for seed in range(600)]
-    assert {start.work for plan in plans for start in plan.starts} == set(Work)
+    assert {start.work for plan in plans for start in plan.starts} == set(Work) - {Work.VERIFY}
     # READY is what is shown before there is a plan.
     assert {waiting.reason for plan in plans for waiting in plan.waiting} == set(WaitReason) - {WaitReason.READY}
     assert any(start.job is None for plan in plans for start in plan.starts if start.work is Work.REMOVE), "pruning"

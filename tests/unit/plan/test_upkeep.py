@@ -131,6 +131,7 @@ def broken(defect: Defect, *, store: str = "dcn0", of: Image = EVERYWHERE, obsta
         (Defect.NO_SNAPSHOT, Work.UNLIST),
         (Defect.NO_IMAGE, Work.UNLIST),
         (Defect.WRONG_SIZE, Work.UNLIST),
+        (Defect.DAMAGED, Work.RENEW),
     ],
 )
 def test_each_defect_has_its_repair(defect: Defect, work: Work) -> None:
@@ -158,6 +159,35 @@ def test_a_broken_copy_that_is_no_longer_listed_needs_no_repair(defect: Defect) 
 def test_what_only_a_person_can_mend_is_left_alone(defect: Defect) -> None:
     one = image(tags=()) if defect is Defect.ORPHAN else EVERYWHERE
     assert make_plan(situation(one, sites=[broken(defect, obstacle="it has clones")])).starts == ()
+
+
+# Copies that edgesync has begun and not finished.
+
+
+@pytest.mark.parametrize(
+    ("images", "why"),
+    [((), "the image is gone"), ((EVERYWHERE,), "the copy is there"), ((image(tags=()),), "nobody wants the copy")],
+    ids=["gone", "present", "unwanted"],
+)
+def test_an_unfinished_copy_that_nobody_needs_goes_to_the_trash(images: tuple[Image, ...], why: str) -> None:
+    start = only_start(make_plan(situation(*images, sites=[site("dcn0", unfinished=[EVERYWHERE])])))
+    assert (start.work, start.stores, start.job, start.origin) == (Work.SWEEP, ("dcn0",), None, Origin.REPAIR)
+    assert why in start.why
+
+
+@pytest.mark.parametrize("by", ["policy", "job"])
+def test_an_unfinished_copy_that_is_wanted_is_left_to_go_on_with(by: str) -> None:
+    one = image()
+    wanted = {"policies": [policy()]} if by == "policy" else {"jobs": [job(one, "dcn0")]}
+    plan = make_plan(situation(one, sites=[site("dcn0", unfinished=[one])], pauses=[pause()], **wanted))
+    assert plan.starts == ()
+    plan = make_plan(situation(one, sites=[site("dcn0", unfinished=[one])], **wanted))
+    assert {start.work for start in plan.starts} == {Work.COPY}
+
+
+def test_orphans_that_are_only_reported_are_not_swept_either() -> None:
+    rules = Rules(trash_orphans=False)
+    assert make_plan(situation(sites=[site("dcn0", unfinished=[EVERYWHERE])], rules=rules)).starts == ()
 
 
 ALONE: list[dict[str, object]] = [
@@ -220,6 +250,22 @@ def test_a_broken_copy_is_not_taken_away_unless_another_is_left() -> None:
 @pytest.mark.parametrize("defect", [Defect.NO_SNAPSHOT, Defect.WRONG_SIZE])
 def test_what_is_left_of_the_hubs_data_is_never_taken_away(defect: Defect) -> None:
     assert make_plan(situation(EVERYWHERE, sites=[broken(defect, store="central")])).starts == ()
+
+
+@pytest.mark.parametrize(("store", "obstacle"), [("central", ""), ("dcn0", "there are clones of it"), ("dcn0", "")])
+def test_what_may_lack_only_its_snapshot_is_sealed_whatever_keeps_it_from_being_taken_away(
+    store: str, obstacle: str
+) -> None:
+    case = situation(EVERYWHERE, sites=[broken(Defect.NO_SNAPSHOT, store=store, obstacle=obstacle)])
+    provable = replace(case, provable={(EVERYWHERE.id, StoreId(store))})
+    assert only_start(make_plan(provable)).work is Work.SEAL
+    # Not where somebody is at it, and no other defect.
+    (hurt,) = case.world.sites.values()
+    (found,) = hurt.findings.values()
+    for other in (replace(found, obstacle="locked", passing=True), replace(found, defect=Defect.WRONG_SIZE)):
+        sites = {hurt.store: replace(hurt, findings={found.image: other})}
+        starts = make_plan(replace(provable, world=replace(case.world, sites=sites))).starts
+        assert Work.SEAL not in {start.work for start in starts}
 
 
 def test_a_location_without_data_is_taken_away_even_at_the_hub_and_the_copy_comes_back_from_an_edge() -> None:
