@@ -1,4 +1,4 @@
-"""`cancel`: stop what has not begun."""
+"""`cancel`: stop what has not begun, and what edgesync copies itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgesync.cli.output import format_option
 @format_option
 @pass_context
 def cancel(context: Context, jobs: Sequence[str], form: str) -> int:
-    """Cancel each JOB: what has not begun. What Glance runs already can't be stopped.
+    """Cancel each JOB: what has not begun, and what edgesync copies itself. What Glance runs already can't be stopped.
 
     \b
     Example: edgesync cancel 4f2a90c1d7be

@@ -11,6 +11,7 @@ import click
 from edgesync.cli.context import FAILED, Context, caller, names, pass_context
 from edgesync.cli.jobs import Job, each, follow, show_jobs, tell_notes, timeout_option, verdict, would_be
 from edgesync.cli.output import complain, emit, format_option, table_of
+from edgesync.domain.job import EngineChoice
 
 
 @click.command()
@@ -21,6 +22,11 @@ from edgesync.cli.output import complain, emit, format_option, table_of
 )
 @click.option("--all-stores", is_flag=True, help="Every writable store that does not have the image yet.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
+@click.option(
+    "--engine",
+    type=click.Choice([choice.value for choice in EngineChoice]),
+    help="Who moves the data: edgesync itself (rbd), or Glance (copy-image). Default: as the policy says, or auto.",
+)
 @click.option("--urgent", is_flag=True, help="Before everything else, other persons' jobs included.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done, and why something would wait.")
 @click.option("--wait", is_flag=True, help="Show the progress, and end when the copies have.")
@@ -34,6 +40,7 @@ def copy(
     named: str | None,
     all_stores: bool,
     no_allow_failure: bool,
+    engine: str | None,
     urgent: bool,
     dry_run: bool,
     wait: bool,
@@ -46,6 +53,7 @@ def copy(
     Example: edgesync copy rhel-9.4 --all-stores --wait
              edgesync copy rhel-9.4 ubuntu-24.04 --stores dcn0,dcn1
              edgesync copy --policy golden --urgent --dry-run
+             edgesync copy rhel-9.4 --stores dcn0 --engine copy-image
     """
     stores = names(named)
     if bool(images) == (policy is not None):
@@ -59,6 +67,7 @@ def copy(
         "all_stores": all_stores,
         "allow_failure": not no_allow_failure,
         "urgent": urgent,
+        "engine": engine,
         "dry_run": dry_run,
         "requested_by": caller(),
     }

@@ -134,6 +134,8 @@ def _ended(job: Mapping[str, Any]) -> bool:
 
 
 def _things(jobs: Sequence[Job]) -> str:
+    if any(job["work"] == Work.VERIFY for job in jobs):
+        return "verifications"
     return "copies" if all(Work(job["work"]).brings for job in jobs) else "removals"
 
 

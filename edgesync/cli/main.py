@@ -19,12 +19,14 @@ from edgesync.cli.copy import copy
 from edgesync.cli.doctor import doctor
 from edgesync.cli.history import history
 from edgesync.cli.imports import import_
+from edgesync.cli.layers import clone, flatten, layers
 from edgesync.cli.output import complain
 from edgesync.cli.pause import pause, resume
 from edgesync.cli.removal import delete_copy
 from edgesync.cli.serve import once, plan, run
 from edgesync.cli.status import status
 from edgesync.cli.stores import stores
+from edgesync.cli.verify import verify
 from edgesync.errors import ConfigError, EdgesyncError
 
 
@@ -56,7 +58,21 @@ def cli(
     context.obj = Context(config=config_file, api=api, overrides=overrides)
 
 
-ASKING = (status, stores, copy, import_, cancel, delete_copy, pause, resume, history)
+ASKING = (
+    status,
+    stores,
+    copy,
+    import_,
+    verify,
+    cancel,
+    delete_copy,
+    layers,
+    clone,
+    flatten,
+    pause,
+    resume,
+    history,
+)
 for command in (run, once, plan, *ASKING, doctor, config):
     cli.add_command(command)
 

@@ -86,7 +86,7 @@ def plan(context: Context, form: str) -> None:
 class PlanRow:
     """One line of a plan."""
 
-    # The work to start (copy, import, remove, trash, protect, unlist), or `running`, or `wait`.
+    # The work to start (copy, import, remove, trash, protect, unlist, renew, verify), or `running`, or `wait`.
     action: str
     image: ImageId
     name: str
@@ -101,6 +101,9 @@ class PlanRow:
 def _plan_rows(picture: Picture) -> Iterator[PlanRow]:
     for start in picture.plan.starts:
         yield _row(picture, start.work.value, start.image, start.stores, start.why, moves=start.work.brings)
+    for check in picture.plan.checks:
+        why = f"{check.job.requested_by} asked for it (job {check.job.id})"
+        yield _row(picture, Work.VERIFY.value, check.image, (check.store,), why, moves=False)
     for attempt in picture.ledger.attempts:
         why = f"{attempt.work} for job {attempt.job}"
         yield _row(picture, "running", attempt.image, attempt.stores, why, moves=attempt.work.brings)
@@ -134,6 +137,7 @@ def _summary(rows: list[PlanRow]) -> str:
         ("to make now", {Work.COPY, Work.IMPORT}),
         ("to delete now", {Work.REMOVE}),
         ("to mend now", {work for work in Work if work.repairs}),
+        ("to verify now", {Work.VERIFY}),
         ("under way", {"running"}),
         ("waiting", {"wait"}),
     ):

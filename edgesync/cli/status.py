@@ -52,15 +52,16 @@ async def _status(context: Context, image: str | None, everything: bool, watch: 
     async with context.daemon() as daemon:
         answer, health = await _matrix(daemon, image, everything)
         if not watch:
-            emit(answer["images"], _screen(answer, health), _values(answer), form)
+            emit(answer["images"], _screen(answer, health, named=image is not None), _values(answer), form)
         elif form == "table" and sys.stdout.isatty():
-            with Live(_screen(answer, health), console=console(), auto_refresh=False) as live:
+            with Live(_screen(answer, health, named=image is not None), console=console(), auto_refresh=False) as live:
                 while True:
                     await asyncio.sleep(REFRESH)
-                    live.update(_screen(*await _matrix(daemon, image, everything)), refresh=True)
+                    answer, health = await _matrix(daemon, image, everything)
+                    live.update(_screen(answer, health, named=image is not None), refresh=True)
         else:
             while True:
-                emit(answer["images"], _screen(answer, health), _values(answer), form)
+                emit(answer["images"], _screen(answer, health, named=image is not None), _values(answer), form)
                 await asyncio.sleep(REFRESH)
                 answer, health = await _matrix(daemon, image, everything)
 
@@ -70,7 +71,7 @@ async def _matrix(daemon: DaemonApi, image: str | None, everything: bool) -> tup
     return await daemon.get("/v1/images", params), await daemon.get("/v1/health")
 
 
-def _screen(answer: Mapping[str, Any], health: Mapping[str, Any]) -> RenderableType:
+def _screen(answer: Mapping[str, Any], health: Mapping[str, Any], *, named: bool = False) -> RenderableType:
     """What is wrong first, then the matrix, then why copies are not there and what they need."""
     store_ids = answer["stores"]
     rows = [
@@ -83,7 +84,17 @@ def _screen(answer: Mapping[str, Any], health: Mapping[str, Any]) -> RenderableT
     if answer.get("next_marker"):
         parts.append(Text(f"... and more than {len(rows)} images; name one, or use -f json with the API's marker"))
     parts.extend(Text(line, style="yellow") for line in _reasons(answer))
+    if named:
+        parts.extend(Text(line) for line in _verified(answer))
     return Group(*parts)
+
+
+def _verified(answer: Mapping[str, Any]) -> Iterator[str]:
+    """When the copies of the image that somebody asked for were last found sound."""
+    for row in answer["images"]:
+        for store, copy_of in row["copies"].items():
+            if copy_of["verified_at"]:
+                yield f"{row['name'] or row['id']} at {store}: verified {local_time(copy_of['verified_at'])}"
 
 
 def _counts(answer: Mapping[str, Any], health: Mapping[str, Any]) -> list[tuple[str, str]]:

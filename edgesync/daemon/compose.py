@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from edgesync.clients.blocks import CephBlocks
 from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
@@ -16,23 +17,29 @@ from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle
 from edgesync.daemon.intake import Intake
+from edgesync.daemon.layers import Place
 from edgesync.daemon.loop import Loop
 from edgesync.daemon.recollection import Recollection
+from edgesync.daemon.scrub import Scrub
 from edgesync.daemon.uploads import Uploads
-from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, tuning_of, wishes_of
+from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, scrub_rules, tuning_of, wishes_of
+from edgesync.domain.block_ports import Blocks
+from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
+from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
 from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
+from edgesync.execute.verifier import Verifier
 from edgesync.execute.workbench import Sightings, Workbench
 from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
-from edgesync.expose.picture import ConfigHealth, Health, Showcase
+from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
 from edgesync.journal import open_journal
 from edgesync.observe.observer import Observer
 from edgesync.observe.sites import Sites
@@ -56,9 +63,12 @@ class Daemon:
     cycle: Cycle
     loop: Loop
     runner: Runner
+    verifier: Verifier
+    scrub: Scrub
     recorder: Recorder
     tuning: Tuning
     board: ProgressBoard
+    freeing: Freeing
     intake: Intake
     api: Api
 
@@ -67,11 +77,23 @@ class Daemon:
         tuning = tuning_of(settings)
         self.tuning.poll, self.tuning.stall_after = tuning.poll, tuning.stall_after
         self.tuning.trash_delay, self.tuning.backoff = tuning.trash_delay, tuning.backoff
+        self.tuning.allowed, self.tuning.layering = tuning.allowed, tuning.layering
         self.observer.configure(full_every=timedelta(seconds=settings.polling.full_pass))
         self.loop.configure(pace_of(settings))
         self.cycle.configure(wishes_of(settings))
+        self.scrub.configure(scrub_rules(settings))
         self.loop.wake()
         await self.sites.configure(self.sites.clusters, probes=probe_rules(settings), audit=audit_rules(settings))
+
+
+def places_of(
+    pools: Mapping[StoreId, str], clusters: Clusters, blocks: Mapping[StoreId, Blocks]
+) -> Mapping[StoreId, Place]:
+    return {
+        store: Place(pool=pool, cluster=clusters[store], blocks=blocks[store])
+        for store, pool in pools.items()
+        if store in clusters and store in blocks
+    }
 
 
 def observer_of(settings: Settings, glance: Glance, clock: Clock, locks: Locks) -> Observer:
@@ -89,6 +111,22 @@ def sites_of(settings: Settings, clusters: Clusters, glance: Glance, journal: Jo
         probes=probe_rules(settings),
         audit=audit_rules(settings),
         rng=random.random,
+    )
+
+
+def scene_of(
+    picture: Picture | None, leaving: Set[tuple[ImageId, StoreId]], stores: Collection[StoreId]
+) -> Scene | None:
+    """What the background work on chains goes by; None before there is a picture."""
+    if picture is None:
+        return None
+    return Scene(
+        images=picture.world.images,
+        sites=picture.world.sites,
+        pauses=picture.ledger.pauses,
+        leaving=leaving,
+        shorten=picture.rules.rbd,
+        max_fill={store: picture.settings_of(store).max_pool_fill for store in stores},
     )
 
 
@@ -124,6 +162,20 @@ async def reached(settings: Settings) -> AsyncIterator[Clusters]:
 
 
 @asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Mapping[StoreId, Blocks]]:
+    """The same for the rbd engine, whose connections are its own."""
+    blocks = {
+        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline)
+        for store, entry in settings.stores.items()
+        if entry.ceph is not None
+    }
+    try:
+        yield blocks
+    finally:
+        await asyncio.gather(*(pool.close() for pool in blocks.values()))
+
+
+@asynccontextmanager
 async def composed(settings: Settings) -> AsyncIterator[Daemon]:
     """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone."""
     async with AsyncExitStack() as stack:
@@ -136,10 +188,12 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
         await journal.claim()
         glance = await stack.enter_async_context(connected(settings, metrics.request))
         clusters = await stack.enter_async_context(reached(settings))
+        blocks = await stack.enter_async_context(opened(settings))
         daemon = assemble(
             settings,
             glance=glance,
             clusters=clusters,
+            blocks=blocks,
             journal=journal,
             clock=clock,
             showcase=showcase,
@@ -154,6 +208,7 @@ def assemble(
     *,
     glance: Glance,
     clusters: Clusters,
+    blocks: Mapping[StoreId, Blocks],
     journal: Journal,
     clock: Clock,
     showcase: Showcase,
@@ -171,6 +226,8 @@ def assemble(
 
     def ended(attempt: Attempt, entry: StoreResult, seconds: float) -> None:
         metrics.ended(attempt.work, entry.store, entry.result, seconds)
+        if entry.result in {CopyResult.COPIED, CopyResult.REMOVED, CopyResult.REVERTED}:
+            sites.unverified(attempt.image, entry.store)
         if not attempt.work.brings:
             recollection.cared_for(attempt, entry, clock.now())
         image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
@@ -192,21 +249,46 @@ def assemble(
         locks=locks,
         tuning=tuning,
     )
+
+    def images() -> Mapping[ImageId, Image]:
+        return showcase.picture.world.images if showcase.picture else {}
+
     pools = {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
-    engines = engines_on(bench, pools=pools)
-    runner = Runner(engines.by_work, clock, on_end=lambda: loop.wake(), on_stuck=Stuck(bench))
+    engines = engines_on(
+        bench,
+        pools=pools,
+        blocks=blocks,
+        journal=journal,
+        images=images,
+        memory=settings.rbd.memory,
+        on_compared=metrics.compared,
+    )
+    verifier = Verifier(bench, engines.comparison, on_end=lambda: loop.wake())
+    runner = Runner(engines.of, clock, on_end=lambda: loop.wake(), on_stuck=Stuck(bench))
+    freeing = Freeing(
+        blocks,
+        journal,
+        clock,
+        tuning,
+        pools=pools,
+        hub=settings.hub,
+        scene=lambda: scene_of(showcase.picture, cycle.leaving, blocks),
+    )
     cycle = Cycle(
         observer=observer,
         sites=sites,
         journal=journal,
         recorder=recorder,
         runner=runner,
+        verifier=verifier,
         board=board,
         recollection=recollection,
         clock=clock,
         wishes=wishes_of(settings),
         showcase=showcase,
+        bases=lambda: freeing.bases,
     )
+    scrub = Scrub(showcase, sites, verifier, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)
 
     def asked() -> None:
@@ -226,6 +308,8 @@ def assemble(
         on_job=asked,
         policies=lambda: cycle.policies,
         clusters=clusters,
+        places=places_of(pools, clusters, blocks),
+        halt=engines.blocks.halt,
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
         methods=methods,
     )
@@ -240,9 +324,12 @@ def assemble(
         cycle=cycle,
         loop=loop,
         runner=runner,
+        verifier=verifier,
+        scrub=scrub,
         recorder=recorder,
         tuning=tuning,
         board=board,
+        freeing=freeing,
         intake=intake,
         api=api,
     )

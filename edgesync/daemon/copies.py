@@ -12,7 +12,7 @@ from dataclasses import replace
 from edgesync.daemon.desk import Desk, writable
 from edgesync.daemon.foresight import foresee
 from edgesync.domain.image import Image
-from edgesync.domain.job import Event, EventKind, Job, JobId, JobState, Origin, StoreResult
+from edgesync.domain.job import EngineChoice, Event, EventKind, Job, JobId, JobState, Origin, StoreResult
 from edgesync.domain.policy import Policy
 from edgesync.domain.store import StoreId, Topology
 from edgesync.errors import EdgesyncError, NotFoundError, RequestError
@@ -60,7 +60,8 @@ class Copies:
                 )
             else:
                 allow = request.allow_failure and policy.allow_failure
-                jobs.append(replace(self._job(request, image, stores), allow_failure=allow))
+                engine = request.engine or policy.engine
+                jobs.append(replace(self._job(request, image, stores), allow_failure=allow, engine=engine))
         return await self._finish(request, jobs, Taken(jobs=(), refused=tuple(refused), left=left))
 
     def _policy(self, name: str) -> Policy:
@@ -96,6 +97,7 @@ class Copies:
             created_at=now,
             ended_at=None if stores else now,
             urgent=request.urgent,
+            engine=request.engine or EngineChoice.AUTO,
         )
 
 
@@ -161,10 +163,11 @@ def _misses(picture: Picture, policy: Policy) -> Iterator[tuple[Image, frozenset
 def _created(job: Job) -> Event:
     stores = ", ".join(entry.store for entry in job.stores) or "no store: every one has a copy"
     urgently = " urgently" if job.urgent else ""
+    engine = "" if job.engine is EngineChoice.AUTO else f", by {job.engine}"
     return Event(
         at=job.created_at,
         kind=EventKind.JOB_CREATED,
-        message=f"{job.requested_by} asked{urgently} for copies of {job.image_name or job.image} in {stores}",
+        message=f"{job.requested_by} asked{urgently} for copies of {job.image_name or job.image} in {stores}{engine}",
         image=job.image,
         job=job.id,
     )

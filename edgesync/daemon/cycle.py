@@ -5,35 +5,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
+from edgesync.daemon.forgetting import Forgetting
+from edgesync.daemon.proving import provable
 from edgesync.daemon.pruning import makers_of_unwanted, pruning_policies
 from edgesync.daemon.recollection import Recollection
 from edgesync.daemon.wishes import Wishes
-from edgesync.domain.action import Follow, Plan, SettleJob, Start
+from edgesync.domain.action import Check, Follow, Plan, SettleJob, Start
+from edgesync.domain.image import ImageId
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.policy import Policy
 from edgesync.domain.ports import Clock, Journal
-from edgesync.domain.store import Topology
+from edgesync.domain.store import StoreId, Topology
 from edgesync.domain.world import Ledger, World
 from edgesync.errors import ConfigError, ConflictError, EdgesyncError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
+from edgesync.execute.verifier import Verifier
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.observe.observer import Observer, Sighting
 from edgesync.observe.sites import Sites
 from edgesync.plan.planner import make_plan
 from edgesync.plan.situation import Situation
+from edgesync.plan.upkeep import leaving
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)
-
-TRIM_EVERY = timedelta(hours=1)
 
 
 def check_hub(topology: Topology, wishes: Wishes) -> None:
@@ -72,21 +75,26 @@ class Cycle:
         journal: Journal,
         recorder: Recorder,
         runner: Runner,
+        verifier: Verifier,
         board: ProgressBoard,
         recollection: Recollection,
         clock: Clock,
         wishes: Wishes,
         showcase: Showcase,
+        bases: Callable[[], Set[tuple[ImageId, StoreId]]] = frozenset,
     ) -> None:
+        """`bases`: copies that others are layered on, as far as somebody has looked."""
         self._observer = observer
         self._sites = sites
         self._recollection = recollection
         self._journal = journal
         self._recorder = recorder
         self._runner = runner
+        self._verifier = verifier
         self._board = board
         self._clock = clock
         self._wishes = wishes
+        self._bases = bases
         # True when the wants have to be found anew for all images: the policies changed.
         self._anew = True
         self._wants = Wants()
@@ -94,8 +102,9 @@ class Cycle:
         # Counts `ledger_changed`.
         self._changes = 0
         self._showcase = showcase
-        # None: at the next turn.
-        self._trim_at: datetime | None = None
+        self._forgetting = Forgetting(journal, clock)
+        # Copies that pruning takes away, as of the last full pass.
+        self.leaving: Set[tuple[ImageId, StoreId]] = frozenset()
         # What kept the last turn from going well.
         self.error: EdgesyncError | None = None
 
@@ -104,7 +113,7 @@ class Cycle:
         """True while something moves: the next look should come soon."""
         plan = self._showcase.picture.plan if self._showcase.picture else Plan()
         passing = any(waiting.reason.passes for waiting in plan.waiting)
-        return bool(self._runner.images or plan.actions) or passing
+        return bool(self._runner.images or self._verifier.running or plan.actions) or passing
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -142,7 +151,9 @@ class Cycle:
         try:
             sighting = await self._observer.look(skip=self._runner.images)
             world, wishes = sighting.world, self._wishes
-            # Before anything that may fail: what changed is told only this once.
+            # Before anything that may fail: what changed or went is told only this once.
+            self._forgetting.lost(sighting.gone)
+            self._sites.lost(sighting.gone)
             self._wants = self._wants_in(world)
             check_hub(world.topology, wishes)
         except EdgesyncError as error:
@@ -158,26 +169,30 @@ class Cycle:
         now = self._clock.now()
         # Not by policies that came in since the wants were found: these would look unwanted.
         pruning = pruning_policies(wishes.policies)
-        picture = decide(
-            Situation(
-                world=world,
-                wants=self._wants,
-                ledger=ledger,
-                budget=wishes.budget,
-                rules=wishes.rules,
-                now=now,
-                followed=frozenset(attempt.id for attempt in ledger.attempts if attempt.image in working),
-                stalled=frozenset(self._board.stalls),
-                forgive_before=forgive_before,
-                served=self._recollection.served,
-                retries=self._recollection.retries(now),
-                rates=self._recollection.rates,
-                resting=self._recollection.resting(now),
-                pruning=pruning,
-                makers=await makers_of_unwanted(self._journal, world, self._wants, pruning),
-            ),
-            self._board,
+        situation = Situation(
+            world=world,
+            wants=self._wants,
+            ledger=ledger,
+            budget=wishes.budget,
+            rules=wishes.rules,
+            now=now,
+            followed=frozenset(attempt.id for attempt in ledger.attempts if attempt.image in working),
+            stalled=frozenset(self._board.stalls),
+            forgive_before=forgive_before,
+            locations=self._observer.shows_locations,
+            served=self._recollection.served,
+            retries=self._recollection.retries(now),
+            rates=self._recollection.rates,
+            resting=self._recollection.resting(now),
+            checking=self._verifier.running,
+            pruning=pruning,
+            makers=await makers_of_unwanted(self._journal, world, self._wants, pruning),
+            bases=self._bases(),
+            provable=await provable(self._journal, world, self._recollection.unproven(now)),
         )
+        if world.full:
+            self.leaving = leaving(situation)
+        picture = decide(situation, self._board)
         self._showcase.picture = picture
         return picture.plan
 
@@ -213,16 +228,12 @@ class Cycle:
                     self._runner.follow(action.attempt)
                 case Start():
                     await self._open(action)
+                case Check():
+                    self._verifier.begin(action)
 
     async def _forget(self) -> None:
-        """Trim the journal now and then, a batch at a time."""
-        now = self._clock.now()
-        if self._trim_at is not None and now < self._trim_at:
-            return
-        removed = await self._journal.trim(now - self._wishes.retention)
-        # As long as something was old there may be more, for the next turn.
-        self._trim_at = None if removed else now + TRIM_EVERY
-        if removed:
+        picture = self._showcase.picture
+        if await self._forgetting.turn(picture.world.images if picture else (), self._wishes.retention):
             self.ledger_changed()
 
     async def _open(self, action: Start) -> None:

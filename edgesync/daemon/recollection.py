@@ -46,6 +46,7 @@ class Recollection:
         self._last = datetime.min.replace(tzinfo=UTC)
         self._retried: dict[StoreId, deque[datetime]] = {}
         self._cared: dict[tuple[ImageId, StoreId], _Care] = {}
+        self._unproven: dict[tuple[ImageId, StoreId], datetime] = {}
 
     def started(self, action: Start, ledger: Ledger, now: datetime) -> None:
         """An attempt has begun. No two count as begun at the same time: names would decide who waited longer."""
@@ -63,6 +64,10 @@ class Recollection:
         care = self._care(attempt.image, entry.store)
         if entry.result is not CopyResult.FAILED:
             care.failures = 0
+            return
+        if attempt.work is Work.SEAL:
+            # Something else is to be done about it, at once.
+            self._unproven[attempt.image, entry.store] = care.until = now
             return
         care.failures += 1
         care.until = now + min(LONGEST_REST.get(attempt.work, HOUR), REST * 2 ** min(care.failures, 10))
@@ -85,6 +90,11 @@ class Recollection:
         """Copies that were just seen to."""
         self._cared = {copy: care for copy, care in self._cared.items() if now - care.until < FORGET}
         return frozenset(copy for copy, care in self._cared.items() if now < care.until)
+
+    def unproven(self, now: datetime) -> frozenset[tuple[ImageId, StoreId]]:
+        """Copies that could not be proven whole within the last day."""
+        self._unproven = {copy: at for copy, at in self._unproven.items() if now - at < FORGET}
+        return frozenset(self._unproven)
 
     def _care(self, image: ImageId, store: StoreId) -> _Care:
         return self._cared.setdefault((image, store), _Care(until=self._last))

@@ -18,9 +18,7 @@ from edgesync.errors import ConflictError, NotFoundError, RequestError, Unreacha
 from edgesync.execute.record import new_id
 from edgesync.expose.picture import Picture
 from edgesync.expose.requests import RemovalRequest, Taken
-
-# Clones that a sentence names before it only counts.
-NAMED = 5
+from edgesync.plan.chains import on_top
 
 
 class Removals:
@@ -67,11 +65,9 @@ class Removals:
                 remedy=error.remedy or "ask again when the site answers",
             ) from error
         if clones:
-            more = f" and {len(clones) - NAMED} more" if len(clones) > NAMED else ""
+            needing = on_top(clones)
             raise RequestError(
-                f"the copy of image {image.id} at {store} is in use: {', '.join(clones[:NAMED])}{more} "
-                f"{'was' if len(clones) == 1 else 'were'} cloned from it",
-                remedy="delete these disks, or flatten them (rbd flatten), first",
+                f"the copy of image {image.id} at {store} is in use: {needing.told}", remedy=needing.remedy(store)
             )
 
     async def _pause(self, request: RemovalRequest, image: Image, store: StoreId) -> None:

@@ -67,7 +67,12 @@ async def run(settings: Settings, read: Read) -> None:
         reloader = Reloader(daemon, settings, read)
         with _on_signals(STOP_SIGNALS, daemon.loop.stop), _on_signals((signal.SIGHUP,), reloader.ask):
             await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
-            async with _lived(daemon), _beside(reloader.run()):
+            async with (
+                _lived(daemon),
+                _beside(reloader.run()),
+                _beside(daemon.freeing.run()),
+                _beside(daemon.scrub.run()),
+            ):
                 await daemon.loop.run()
 
 
@@ -86,6 +91,7 @@ async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            await daemon.verifier.stop()
             left = await daemon.runner.stop()
         return Outcome(ending=ending, picture=daemon.showcase.picture, left=left)
 
@@ -161,6 +167,7 @@ async def _lived(daemon: Daemon) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await daemon.verifier.stop()
         left = await daemon.runner.stop()
         told = f"stopped; {left.sentence}" if left.sentence else "stopped"
         log.info(told)

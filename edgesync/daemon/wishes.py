@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from edgesync.config import Settings
+from edgesync.daemon.scrub import ScrubRules
 from edgesync.domain.policy import Policy
+from edgesync.domain.store import StoreId
 from edgesync.execute.tuning import Tuning
 from edgesync.observe.auditing import AuditRules
 from edgesync.observe.probing import ProbeRules
 from edgesync.plan.breaker import BreakerRules
 from edgesync.plan.budget import Budget
+from edgesync.plan.layering import LayeringRules
 from edgesync.plan.retry import Backoff
 from edgesync.plan.situation import Rules
 
@@ -52,6 +55,7 @@ def wishes_of(settings: Settings) -> Wishes:
         rules=Rules(
             split=settings.limits.split_imports,
             edge_origin=settings.edge_origin,
+            rbd=settings.rbd.enabled,
             trash_orphans=settings.audit.trashes,
             repair=settings.audit.repair,
             upload_patience=timedelta(seconds=settings.upload.timeout),
@@ -63,11 +67,18 @@ def wishes_of(settings: Settings) -> Wishes:
 
 def tuning_of(settings: Settings) -> Tuning:
     retry = settings.retry
+
+    def allowed(store: StoreId | None, now: datetime) -> float | None:
+        line = settings.uplink if store is None else settings.store(store).bandwidth
+        return line.rate_at(now)
+
     return Tuning(
         poll=settings.polling.active,
         stall_after=settings.stall.after,
         trash_delay=timedelta(seconds=settings.audit.trash_delay),
         backoff=Backoff(first=retry.first, ceiling=retry.ceiling, attempts=retry.attempts),
+        layering=LayeringRules(max_depth=settings.rbd.max_depth, min_gain=settings.rbd.min_gain),
+        allowed=allowed,
     )
 
 
@@ -83,6 +94,10 @@ def probe_rules(settings: Settings) -> ProbeRules:
 def audit_rules(settings: Settings) -> AuditRules:
     audit = settings.audit
     return AuditRules(every=audit.every, grace=audit.grace, quick=min(audit.every, QUICK_AUDIT))
+
+
+def scrub_rules(settings: Settings) -> ScrubRules:
+    return ScrubRules(every=settings.scrub.every, bandwidth=settings.scrub.bandwidth)
 
 
 def pace_of(settings: Settings) -> Pace:

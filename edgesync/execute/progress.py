@@ -93,6 +93,10 @@ class ProgressBoard:
         found = COPIED.search(message) if message != before.stale else None
         return int(found.group(1)) * MIB if found else 0
 
+    def moved(self, attempt: Attempt, store: StoreId, *, done: int, total: int, now: datetime) -> None:
+        """Note how far one store is, where that is known at first hand."""
+        self._note(attempt, store, done=done, total=total, now=now)
+
     def stall(self, attempt: Attempt, stall: Stall) -> None:
         self._stalls[attempt.id] = stall
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
@@ -33,13 +34,14 @@ from edgesync.domain.job import (
 from edgesync.domain.ports import Clock, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.tuning import Tuning
-from edgesync.execute.wording import beginning, result_event, stall_event, what_is_done
+from edgesync.execute.wording import beginning, result_event, stall_event, taking_up, what_is_done
 from edgesync.plan.retry import remember
 from edgesync.plan.verdict import failed_everywhere
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+NO_REST = timedelta()
 
 
 def new_id() -> str:
@@ -74,6 +76,7 @@ class Recorder:
             allow_failure=action.allow_failure,
             started_at=now,
             work=action.work,
+            engine=action.engine,
         )
         await self._write(self.journal.start_attempt(attempt, job=job))
         return attempt
@@ -87,12 +90,24 @@ class Recorder:
             await self._write(self.journal.attach_task(attempt.id, attempt.task))
         await self._tell(attempt, EventKind.COPY_STARTED, beginning(attempt))
 
+    async def planned(self, attempt: Attempt, store: StoreId, way: str) -> None:
+        """How a copy is made at one store."""
+        event = Event(
+            at=self.clock.now(),
+            kind=EventKind.COPY_PLANNED,
+            message=way,
+            image=attempt.image,
+            store=store,
+            job=attempt.job,
+        )
+        await self._write(self.journal.add_events([event]))
+        log.info(way, image=attempt.image, store=store, job=attempt.job)
+
     async def followed(self, attempt: Attempt) -> None:
         """An import that a former daemon started is watched again."""
         if attempt.task is not None:
             await self._write(self.journal.attach_task(attempt.id, attempt.task))
-        stores = ", ".join(attempt.stores)
-        await self._tell(attempt, EventKind.COPY_FOLLOWED, f"following the import to {stores} that was running already")
+        await self._tell(attempt, EventKind.COPY_FOLLOWED, taking_up(attempt))
 
     async def never_sent(self, attempt: Attempt, why: str) -> None:
         """Nothing was done, and nothing has failed: the job goes on waiting, the next plan looks again."""
@@ -118,13 +133,19 @@ class Recorder:
         *,
         remedy: str = "",
         hopeless: bool = False,
+        rest: timedelta = NO_REST,
         remembered: bool = True,
         follow_up: Job | None = None,
     ) -> None:
-        """Record the outcome and tell; remember what failed to be brought, unless its image is gone."""
+        """Record the outcome and tell; remember what failed to be brought, unless its image is gone.
+
+        No policy tries that again before `rest` is over, whatever the backoff says.
+        """
         lost = [entry for entry in verdict.results if entry.result.bad]
         wanted = remembered and attempt.work.brings and bool(lost)
         failures = await self._failures(attempt, lost, remedy, hopeless=hopeless) if wanted else []
+        soonest = self.clock.now() + rest
+        failures = [replace(failure, next_try=max(failure.next_try, soonest)) for failure in failures]
         await self._end(attempt, verdict, failures, follow_up)
 
     async def image_gone(self, attempt: Attempt) -> None:
@@ -144,6 +165,10 @@ class Recorder:
         results += gone
         verdict = Verdict(results=tuple(results), message=action.reason)
         await self._write(self.journal.settle(action.job, verdict, at=self.clock.now()))
+
+    async def verified(self, job: JobId, verdict: Verdict) -> None:
+        """Record what a comparison found."""
+        await self._write(self.journal.settle(job, verdict, at=self.clock.now()))
 
     async def _end(
         self, attempt: Attempt, verdict: Verdict, failures: list[Failure], follow_up: Job | None = None
@@ -214,6 +239,7 @@ class Recorder:
             stores=tuple(StoreResult(store=store) for store in action.stores),
             created_at=self.clock.now(),
             work=action.work,
+            engine=action.choice,
         )
 
     async def _tell(self, attempt: Attempt, kind: EventKind, message: str) -> None:

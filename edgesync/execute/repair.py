@@ -10,14 +10,16 @@ from collections.abc import Mapping
 
 import structlog
 
-from edgesync.domain.image import Image
+from edgesync.domain.image import Image, temporary_name
 from edgesync.domain.job import Attempt, CopyResult, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, UnreachableError
-from edgesync.execute.wording import NOTHING_TO_MEND, some, told
+from edgesync.execute.rbd.sealing import Sealing
+from edgesync.execute.wording import NOTHING_TO_MEND, told
 from edgesync.execute.workbench import Workbench
+from edgesync.plan.chains import on_top
 
 log = structlog.get_logger(__name__)
 
@@ -25,15 +27,19 @@ log = structlog.get_logger(__name__)
 MENDS = {
     Work.TRASH: frozenset({Defect.ORPHAN}),
     Work.PROTECT: frozenset({Defect.UNPROTECTED}),
+    Work.SEAL: frozenset({Defect.NO_SNAPSHOT}),
     Work.UNLIST: frozenset({Defect.NO_IMAGE, Defect.NO_SNAPSHOT, Defect.WRONG_SIZE}),
+    # Where the rbd engine can't be used: it is taken off the list, too.
+    Work.RENEW: frozenset({Defect.DAMAGED}),
 }
 
 
 class RepairEngine:
     """Mends one copy: a repair concerns exactly one store."""
 
-    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str]) -> None:
+    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str], sealing: Sealing) -> None:
         self._bench = bench
+        self._sealing = sealing
         # By store, for the sentence on how to restore what was trashed.
         self._pools = pools
 
@@ -42,6 +48,9 @@ class RepairEngine:
         cluster = self._bench.clusters.get(store)
         if cluster is None:
             await self._end(attempt, _failed(store, f"Ceph is not configured for {store}: nothing can be mended there"))
+            return
+        if attempt.work is Work.SWEEP:
+            await self._sweep(attempt, store, cluster)
             return
         try:
             finding = await self._bench.sites.re_examine(attempt.image, store)
@@ -53,7 +62,7 @@ class RepairEngine:
             return
         if finding is None or finding.defect not in MENDS[attempt.work]:
             await self._nothing(attempt, store, finding)
-        elif finding.obstacle:
+        elif finding.obstacle and (finding.passing or attempt.work is not Work.SEAL):
             await self._end(attempt, _failed(store, f"{finding.detail}, but {finding.obstacle}"))
         else:
             await self._mend(attempt, finding, cluster)
@@ -70,15 +79,46 @@ class RepairEngine:
             elif attempt.work is Work.PROTECT:
                 await cluster.protect(finding.image)
                 result = _mended(finding.store, f"its snapshot at {finding.store} is protected again")
+            elif attempt.work is Work.SEAL:
+                result = await self._seal(finding)
             else:
                 result, follow_up = await self._unlist(finding, cluster)
         except (ConflictError, PermanentError) as refusal:
             result = _failed(finding.store, told(refusal))
         await self._end(attempt, result, follow_up)
 
+    async def _sweep(self, attempt: Attempt, store: StoreId, cluster: Cluster) -> None:
+        """Put away what an earlier copy of ours has left unfinished; a plan has just seen that nobody needs it.
+
+        As long as this attempt is open, nobody begins to copy the image.
+        """
+        try:
+            await cluster.trash(temporary_name(attempt.image), delay=self._bench.tuning.trash_delay)
+        except NotFoundError:
+            result = _mended(store, NOTHING_TO_MEND)
+        except (ConflictError, UnreachableError) as trouble:
+            # A dead writer's watch ends by itself.
+            await self._bench.recorder.never_sent(attempt, trouble.message)
+            return
+        except PermanentError as refusal:
+            result = _failed(store, told(refusal))
+        else:
+            left = "an unfinished copy of edgesync's own, which nobody needs any more"
+            result = _mended(store, f"{left}; moved into RBD's trash: {self._way_back(store)}")
+        await self._end(attempt, result)
+
     async def _trash(self, finding: Finding, cluster: Cluster) -> StoreResult:
         await cluster.trash(finding.image, delay=self._bench.tuning.trash_delay)
         return _mended(finding.store, f"{finding.detail}; moved into RBD's trash: {self._way_back(finding.store)}")
+
+    async def _seal(self, finding: Finding) -> StoreResult:
+        """Whatever stands in the way of taking the copy away does not matter: nothing is."""
+        image = await self._bench.look(finding.image)
+        if await self._sealing.again(image, finding.store):
+            return _mended(
+                finding.store, f"{finding.detail}; it is whole by its digests, and its snapshot was taken again"
+            )
+        return _failed(finding.store, f"{finding.detail}, and its digests don't prove it whole")
 
     async def _unlist(self, finding: Finding, cluster: Cluster) -> tuple[StoreResult, Job | None]:
         """Take the broken copy out of Glance, what is left of its data first; then it can be copied again."""
@@ -108,11 +148,11 @@ class RepairEngine:
         if finding.defect is Defect.NO_IMAGE:
             return ""
         children = (await cluster.inspect(finding.image)).children
-        return f"disks are cloned from it: {some(children)}" if children else ""
+        return f"it is in use: {on_top(children).told}" if children else ""
 
     async def _nothing(self, attempt: Attempt, store: StoreId, finding: Finding | None) -> None:
         """What was to be mended isn't there: somebody was faster, or we were before a crash."""
-        if finding is None and attempt.work is Work.UNLIST:
+        if finding is None and attempt.work in {Work.UNLIST, Work.RENEW}:
             try:
                 image = await self._bench.look(attempt.image)
             except NotFoundError:

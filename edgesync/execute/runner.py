@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt, AttemptId, Work
+from edgesync.domain.job import Attempt, AttemptId
 from edgesync.domain.ports import Clock
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.execute.wording import what_is_done
@@ -71,13 +71,13 @@ class Runner:
 
     def __init__(
         self,
-        engines: Mapping[Work, Engine],
+        engine: Callable[[Attempt], Engine],
         clock: Clock,
         *,
         on_end: Callable[[], None],
         on_stuck: Callable[[Attempt, EdgesyncError], Awaitable[None]],
     ) -> None:
-        self._engines = engines
+        self._engine = engine
         self._clock = clock
         self._on_end = on_end
         # Told when an attempt does not come to its end however often it is tried.
@@ -95,10 +95,10 @@ class Runner:
         return frozenset(attempt.image for attempt in self._attempts.values()) | self._holders.keys()
 
     def begin(self, attempt: Attempt) -> None:
-        self._start(attempt, self._engines[attempt.work].begin)
+        self._start(attempt, self._engine(attempt).begin)
 
     def follow(self, attempt: Attempt) -> None:
-        self._start(attempt, self._engines[attempt.work].follow)
+        self._start(attempt, self._engine(attempt).follow)
 
     @contextmanager
     def holding(self, image: ImageId) -> Iterator[None]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from edgesync.domain.store import StoreId
+from edgesync.plan.layering import LayeringRules
 from edgesync.plan.retry import Backoff
+
+
+def unlimited(_store: StoreId | None, _now: datetime) -> None:
+    """No limit."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -19,3 +26,6 @@ class Tuning:
     # For how long what goes into RBD's trash can be restored.
     trash_delay: timedelta
     backoff: Backoff
+    layering: LayeringRules = field(default_factory=LayeringRules)
+    # Bytes per second that may go to a store now, or to all of them together (None); None: no limit.
+    allowed: Callable[[StoreId | None, datetime], float | None] = unlimited

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from edgesync.domain.copy import Stall
-from edgesync.domain.job import Attempt, CopyResult, Event, EventKind, StoreResult, Work
+from edgesync.domain.job import Attempt, CopyResult, Engine, Event, EventKind, StoreResult, Work
 from edgesync.errors import EdgesyncError
 
 _COPIES = {
@@ -21,12 +21,13 @@ _EVENT_OF = {
     Work.REMOVE: {CopyResult.REMOVED: EventKind.COPY_REMOVED, CopyResult.FAILED: EventKind.REMOVAL_FAILED},
     Work.TRASH: {**_REPAIRS, CopyResult.REPAIRED: EventKind.ORPHAN_TRASHED},
     Work.PROTECT: _REPAIRS,
+    Work.SEAL: _REPAIRS,
+    Work.SWEEP: {**_REPAIRS, CopyResult.REPAIRED: EventKind.ORPHAN_TRASHED},
     Work.UNLIST: _REPAIRS,
+    Work.RENEW: _REPAIRS,
 }
 # The reason of a repair that found its copy in order, or gone.
 NOTHING_TO_MEND = "nothing to mend any more"
-# Names in a sentence before it only counts.
-NAMED = 5
 
 
 def result_event(attempt: Attempt, entry: StoreResult, at: datetime) -> Event:
@@ -53,8 +54,17 @@ def stall_event(attempt: Attempt, stall: Stall, at: datetime) -> Event:
 
 def beginning(attempt: Attempt) -> str:
     stores = ", ".join(attempt.stores)
+    if attempt.engine is Engine.RBD:
+        return f"edgesync copies the image's blocks to {stores}"
     verb = "imports the image's data into" if attempt.work is Work.IMPORT else "copies the image to"
     return f"Glance {verb} {stores}"
+
+
+def taking_up(attempt: Attempt) -> str:
+    stores = ", ".join(attempt.stores)
+    if attempt.engine is Engine.RBD:
+        return f"going on with the copy to {stores} that was broken off"
+    return f"following the import to {stores} that was running already"
 
 
 def what_is_done(attempt: Attempt) -> str:
@@ -65,16 +75,14 @@ def what_is_done(attempt: Attempt) -> str:
         Work.REMOVE: "removal",
         Work.TRASH: "removal of an orphan",
         Work.PROTECT: "repair of a snapshot",
+        Work.SEAL: "repair of a missing snapshot",
+        Work.SWEEP: "removal of an unfinished copy",
         Work.UNLIST: "repair of a broken copy",
+        Work.RENEW: "repair of a damaged copy",
+        Work.VERIFY: "verification",
     }[attempt.work]
 
 
 def told(error: EdgesyncError) -> str:
     """A refusal with its remedy, as the reason of a result."""
     return f"{error.message} {error.remedy}".strip()
-
-
-def some(names: tuple[str, ...]) -> str:
-    """A list that may be long, in one sentence."""
-    few = ", ".join(names[:NAMED])
-    return few if len(names) <= NAMED else f"{few} and {len(names) - NAMED} more"

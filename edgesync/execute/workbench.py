@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, Verdict
 from edgesync.domain.ports import Clock, Cluster, Glance
@@ -47,6 +48,10 @@ class SiteWatch(Protocol):
 
     def mended(self, image: ImageId, store: StoreId) -> None:
         """A finding was put right: forget it."""
+        ...
+
+    async def verified(self, image: ImageId, store: StoreId, verification: Verification) -> None:
+        """A copy was compared with its image; durable when it returns."""
         ...
 
     async def re_examine(self, image: ImageId, store: StoreId) -> Finding | None:
@@ -149,10 +154,10 @@ class Workbench:
                 await self.defect(attempt.image, store)
 
     async def outages(self, verdict: Verdict) -> dict[StoreId, str]:
-        """Those of the failed stores that do not answer, and why."""
+        """Those of the failed stores that do not answer, and a sentence on that."""
         failed = [entry.store for entry in verdict.results if entry.result is CopyResult.FAILED]
         troubles = await asyncio.gather(*(self.trouble(store) for store in failed))
-        return {store: why for store, why in zip(failed, troubles, strict=True) if why}
+        return {store: f"{store} does not answer: {why}" for store, why in zip(failed, troubles, strict=True) if why}
 
     async def report(self, attempt: Attempt, verdict: Verdict) -> None:
         """Let the site watch know, store by store: half a copy left behind is found now, not at the next audit."""

@@ -13,6 +13,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from edgesync.domain.ports import Journal
 from edgesync.expose.guard import local_callers
+from edgesync.expose.layering import LayerRoutes
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.ordering import Ordering
 from edgesync.expose.picture import Showcase
@@ -33,6 +34,7 @@ class Api:
         self._routes = [
             *Reading(showcase=showcase, journal=journal).routes(),
             *Ordering(showcase=showcase, counter=counter).routes(),
+            *LayerRoutes(showcase=showcase, counter=counter).routes(),
         ]
 
     def application(self) -> web.Application:

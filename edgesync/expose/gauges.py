@@ -16,6 +16,7 @@ def sites(picture: Picture) -> Iterator[Metric]:
     yield _breakers(picture)
     yield from _pools(picture)
     yield _findings(picture)
+    yield _oldest(picture)
     yield _stalled(picture)
     pauses = GaugeMetricFamily("edgesync_pauses", "Pauses in force.")
     pauses.add_metric([], len(picture.ledger.pauses))
@@ -68,6 +69,19 @@ def _findings(picture: Picture) -> Metric:
         counts = Counter(finding.defect for finding in site.findings.values())
         for defect in Defect:
             family.add_metric([store, defect.value], counts[defect])
+    return family
+
+
+def _oldest(picture: Picture) -> Metric:
+    """Only of stores where a copy was verified."""
+    family = GaugeMetricFamily(
+        "edgesync_oldest_verification_timestamp_seconds",
+        "When the copy was verified whose verification is the oldest; those never verified are not counted.",
+        labels=["store"],
+    )
+    for store, site in sorted(picture.world.sites.items()):
+        if site.verified:
+            family.add_metric([store], min(found.at for found in site.verified.values()).timestamp())
     return family
 
 

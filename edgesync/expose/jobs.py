@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgesync.domain.action import Waiting
 from edgesync.domain.copy import Stall
-from edgesync.domain.job import Attempt, Job, StoreResult
+from edgesync.domain.job import Attempt, Job, StoreResult, Work
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import JobView, StoreResultView
 
@@ -21,6 +21,7 @@ def job_view(job: Job, picture: Picture | None, notes: Sequence[str] = ()) -> Jo
         requested_by=job.requested_by,
         allow_failure=job.allow_failure,
         urgent=job.urgent,
+        engine=job.engine if job.work.brings else "",
         state=job.state,
         stores=[_result_view(job, entry, picture) for entry in job.stores],
         created_at=job.created_at,
@@ -35,8 +36,11 @@ def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> Store
     view = StoreResultView(store=entry.store, result=entry.result, reason=entry.reason)
     if picture is None or entry.result.ended:
         return view
-    if stall := _stall_of(job, entry, picture):
+    attempt = _bringing(job, entry, picture)
+    if stall := _stall_of(entry, attempt, picture):
         view.stalled = f"{stall.why}; {stall.next}"
+    if job.work.brings and attempt is not None and attempt.work is Work.COPY:
+        view.engine = attempt.engine
     progress = picture.progress.get((job.image, entry.store))
     if progress is not None:
         view.bytes_done, view.bytes_total = progress.bytes_done, progress.bytes_total
@@ -44,7 +48,7 @@ def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> Store
         return view
     image = picture.world.images.get(job.image)
     view.bytes_total = image.size if image and job.work.brings else None
-    if job.work.brings and (attempt := _bringing(job, entry, picture)):
+    if job.work.brings and attempt is not None:
         # Begun, and not looked at yet: a file on its way to Glance, an import in its first second.
         view.since = attempt.started_at
         return view
@@ -54,8 +58,7 @@ def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> Store
     return view
 
 
-def _stall_of(job: Job, entry: StoreResult, picture: Picture) -> Stall | None:
-    attempt = _bringing(job, entry, picture)
+def _stall_of(entry: StoreResult, attempt: Attempt | None, picture: Picture) -> Stall | None:
     stall = picture.stalls.get(attempt.id) if attempt is not None else None
     return stall if stall is not None and stall.store == entry.store else None
 

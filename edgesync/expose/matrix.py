@@ -45,7 +45,9 @@ def _present(picture: Picture, image: Image, store: StoreId) -> CopyView:
     wanted = store == picture.world.topology.hub or store in picture.wants.stores(image.id)
     attempt = picture.attempts.get(image.id)
     work = attempt.work if attempt is not None and store in attempt.stores and not attempt.work.brings else None
+    verification = picture.site(store).verified.get(image.id)
     return CopyView(
+        verified_at=verification.at if verification is not None and verification.sound else None,
         state=CopyState.PRESENT if wanted else CopyState.UNWANTED,
         reason=f"{work} is under way" if work else "",
     )

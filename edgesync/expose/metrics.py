@@ -54,8 +54,14 @@ class Metrics:
         )
         self._repaired = Counter(
             "edgesync_copies_repaired",
-            "Broken copies mended, by store and what was done (protect, unlist).",
+            "Broken copies mended, by store and what was done (protect, unlist, renew).",
             ["store", "repair"],
+            registry=self.registry,
+        )
+        self._verified = Counter(
+            "edgesync_verifications",
+            "Copies compared with their image, by store and result (sound, damaged, failed: could not be compared).",
+            ["store", "result"],
             registry=self.registry,
         )
         self._removed = Counter(
@@ -75,6 +81,10 @@ class Metrics:
         self._copies.labels(store, "copy-image", result.value).inc()
         if result is CopyResult.COPIED:
             self._durations.labels(store, "copy-image").observe(seconds)
+
+    def compared(self, store: StoreId, result: CopyResult) -> None:
+        """A copy was verified, or could not be."""
+        self._verified.labels(store, result.value).inc()
 
     def ended(self, work: Work, store: StoreId, result: CopyResult, seconds: float) -> None:
         """Any work at one store has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +26,7 @@ from edgesync.expose.requests import (
     Request,
     Scope,
     Taken,
+    VerificationRequest,
 )
 from edgesync.expose.views import JobView, PauseView, RefusalView, pause_view
 
@@ -52,6 +54,7 @@ class Ordering:
         return [
             web.post("/v1/jobs", self._copy),
             web.post("/v1/jobs/{job}/cancel", self._cancel),
+            web.post("/v1/verifications", self._verify),
             web.post("/v1/imports", self._import),
             web.put("/v1/jobs/{job}/data", self._receive),
             web.delete("/v1/images/{image}/copies/{store}", self._remove),
@@ -63,14 +66,20 @@ class Ordering:
         order = CopyRequest.model_validate_json(await request.read())
         taken = await self._counter.copy(order)
         status = HTTPStatus.OK if order.dry_run else HTTPStatus.ACCEPTED
-        if order.policy is None:
-            return as_json(self._views(taken)[0], status)
+        return as_json(self._views(taken)[0] if order.policy is None else self._of_many(taken), status)
+
+    async def _verify(self, request: web.Request) -> web.Response:
+        order = VerificationRequest.model_validate_json(await request.read())
+        taken = await self._counter.verify(order)
+        return as_json(self._of_many(taken) if order.all else self._views(taken)[0], HTTPStatus.ACCEPTED)
+
+    def _of_many(self, taken: Taken) -> dict[str, Any]:
+        """The answer to a request for many images."""
         refused = [
             RefusalView(image=entry.image, image_name=entry.image_name, detail=entry.detail, remedy=entry.remedy)
             for entry in taken.refused
         ]
-        body = {"jobs": self._views(taken), "refused": refused, "left": taken.left, "notes": taken.notes}
-        return as_json(body, status)
+        return {"jobs": self._views(taken), "refused": refused, "left": taken.left, "notes": taken.notes}
 
     async def _import(self, request: web.Request) -> web.Response:
         taken = await self._counter.import_image(ImportRequest.model_validate_json(await request.read()))

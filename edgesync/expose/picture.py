@@ -9,7 +9,7 @@ from datetime import datetime
 from edgesync.domain.action import Plan, Waiting
 from edgesync.domain.copy import Progress, Stall
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt, AttemptId
+from edgesync.domain.job import Attempt, AttemptId, Work
 from edgesync.domain.site import Site
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
@@ -46,6 +46,8 @@ class Picture:
             waits[waiting.image] = (*waits.get(waiting.image, ()), waiting)
         asked: dict[ImageId, frozenset[StoreId]] = {}
         for job in self.ledger.jobs:
+            if job.work is Work.VERIFY:
+                continue
             asked[job.image] = asked.get(job.image, frozenset()) | job.pending
         object.__setattr__(self, "asked", asked)
         object.__setattr__(self, "attempts", attempts)

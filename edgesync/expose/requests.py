@@ -12,12 +12,15 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgesync.domain.image import ImageId, Visibility
-from edgesync.domain.job import Job, JobId
+from edgesync.domain.job import EngineChoice, Job, JobId
+from edgesync.domain.layers import Flattened, SiteLayers
 from edgesync.domain.pause import Pause
 from edgesync.expose.picture import Picture
 
 # No control characters: PostgreSQL takes no NUL in a text, and nothing is named so.
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
+# Those and what Ceph's tools part a pool, an image and a snapshot by.
+RBD_NAME = r"^[^\x00-\x1f\x7f/@]*$"
 Word = Annotated[str, Field(max_length=255, pattern=PLAIN)]
 # An image's id or name, a URI: what people write, never empty.
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -50,6 +53,8 @@ class CopyRequest(Request):
     allow_failure: bool = True
     # Before everything else.
     urgent: bool = False
+    # Who moves the data; None: as the policy says, or auto.
+    engine: Annotated[EngineChoice, Field(strict=False)] | None = None
     # Only tell what would be done.
     dry_run: bool = False
 
@@ -61,6 +66,26 @@ class CopyRequest(Request):
             raise ValueError('a policy says itself which stores it means: leave "stores" and "all_stores" out')
         if self.image is not None and bool(self.stores) == self.all_stores:
             raise ValueError('give either "stores" (a list of store ids) or "all_stores": true')
+        return self
+
+
+class VerificationRequest(Request):
+    """Body of `POST /v1/verifications`."""
+
+    # Id or unique name; or all that have copies, those first that were verified longest ago.
+    image: Name | None = None
+    all: bool = False
+    # None: every store with a copy.
+    stores: Stores = ()
+    # Read the hub's data again, and hash them.
+    deep: bool = False
+    # Mend what is found broken.
+    repair: bool = False
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> VerificationRequest:
+        if self.all == (self.image is not None):
+            raise ValueError('give either "image" (an id or a name) or "all": true')
         return self
 
 
@@ -108,6 +133,29 @@ class RemovalRequest(Request):
     store: Name
     # Keep policies from bringing it back.
     pause: bool = False
+
+
+class DiskRequest(Request):
+    """Body of `POST /v1/images/{image}/copies/{store}/clones`."""
+
+    # Of the cluster, not the one of its images.
+    pool: Annotated[str, Field(min_length=1, max_length=255, pattern=RBD_NAME)]
+    # Of the disk.
+    name: Annotated[str, Field(min_length=1, max_length=255, pattern=RBD_NAME)]
+
+
+class CloneRequest(DiskRequest):
+    """The same, with what the path names."""
+
+    image: Name
+    store: Name
+
+
+class FlattenRequest(Request):
+    """`POST /v1/images/{image}/copies/{store}/flatten`."""
+
+    image: Name
+    store: Name
 
 
 class Scope(Request):
@@ -162,6 +210,8 @@ class Counter(Protocol):
 
     async def copy(self, request: CopyRequest) -> Taken: ...
 
+    async def verify(self, request: VerificationRequest) -> Taken: ...
+
     async def import_image(self, request: ImportRequest) -> Taken: ...
 
     async def receive(self, job: JobId, data: AsyncIterable[bytes]) -> Taken:
@@ -171,6 +221,20 @@ class Counter(Protocol):
     async def cancel(self, job: JobId, by: str) -> Taken: ...
 
     async def remove(self, request: RemovalRequest) -> Taken: ...
+
+    async def layers(self, store: str | None) -> tuple[SiteLayers, ...]:
+        """Of one store, or of all."""
+        ...
+
+    async def clone(self, request: CloneRequest) -> str:
+        """Make a disk of a copy; where it is, as pool/name."""
+        ...
+
+    async def flatten(self, request: FlattenRequest) -> Flattened: ...
+
+    async def flattened(self, image: str, store: str) -> Flattened:
+        """How far that is."""
+        ...
 
     async def pause(self, request: PauseRequest) -> Pause: ...
 

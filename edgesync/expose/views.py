@@ -53,6 +53,8 @@ class CopyView(BaseModel):
     cause: str = ""
     # What will happen next, by itself.
     next: str = ""
+    # When the data were last compared with the image's and found sound.
+    verified_at: datetime | None = None
     attempts: int | None = None
     next_try: datetime | None = None
     remedy: str = ""
@@ -154,6 +156,8 @@ class StoreResultView(BaseModel):
     until: datetime | None = None
     # Why it does not get on, and what happens next.
     stalled: str = ""
+    # Who moves the data just now; empty: nobody.
+    engine: str = ""
 
 
 class JobView(BaseModel):
@@ -166,6 +170,8 @@ class JobView(BaseModel):
     requested_by: str
     allow_failure: bool
     urgent: bool
+    # Who shall move the data, of a job for copies: auto, rbd, copy-image.
+    engine: str
     state: str
     stores: list[StoreResultView]
     created_at: datetime

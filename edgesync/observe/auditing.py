@@ -23,7 +23,7 @@ from edgesync.errors import EdgesyncError, TransientError
 from edgesync.observe.inspection import Inspector
 from edgesync.observe.patience import Alarm
 from edgesync.plan.audit import Look, defect_of, judge, outlook
-from edgesync.plan.suspects import Doubts, doubts_about, listed_at, names_of_images, suspects
+from edgesync.plan.suspects import Doubts, doubts_about, listed_at, names_of_images, suspects, unfinished_copies
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +97,9 @@ class Auditor:
         self._left: list[ImageId] = []
         self._turning = asyncio.Lock()
         self._turned = False
+        # Images of which the last pass saw an unfinished copy; and of which the one before did, too.
+        self._begun: frozenset[ImageId] = frozenset()
+        self.unfinished: frozenset[ImageId] = frozenset()
         self._alarm = Alarm(clock)
         # The newest look at each image that is being looked at.
         self._looking: dict[ImageId, object] = {}
@@ -168,6 +171,8 @@ class Auditor:
     def mended(self, image: ImageId) -> None:
         """The copy was put right, or the orphan put away: what looks under way find is out of date."""
         self._looking.pop(image, None)
+        self._begun -= {image}
+        self.unfinished -= {image}
         self._note(image, None)
 
     def revisit(self, image: ImageId) -> None:
@@ -178,13 +183,18 @@ class Auditor:
     def forget(self) -> None:
         """There is nothing to compare with any more."""
         self._findings.clear()
+        self._begun = self.unfinished = frozenset()
         self._view = None
         self.audited_at = None
 
     async def _pass(self, *, full: bool) -> _Pass:
         """Look at what needs it."""
         images = self.images if self.images is not None else {}
-        there = names_of_images(await self._inspector.cluster(self.store).names())
+        names = await self._inspector.cluster(self.store).names()
+        there = names_of_images(names)
+        # Seen twice: one that is just being finished is out of our way soon.
+        begun, self._begun = self._begun, unfinished_copies(names)
+        self.unfinished = begun & self._begun
         listed = listed_at(images, self.store)
         if full:
             self._left = await self._ours(there - images.keys())
@@ -234,7 +244,8 @@ class Auditor:
         """The cheap look, by what was last known of the image; a good copy needs no more."""
         shown = self.images.get(image) if self.images is not None else None
         rbd = await self._inspector.rbd(image, self.store)
-        if defect_of(Look(name=image, store=self.store, image=shown, rbd=rbd)) is None:
+        damage = await self._inspector.damage(image, self.store, rbd)
+        if defect_of(Look(name=image, store=self.store, image=shown, rbd=rbd, damage=damage)) is None:
             self._note(image, None)
         elif image in self._findings:
             await self.examine(image)

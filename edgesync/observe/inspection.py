@@ -14,6 +14,7 @@ from edgesync.domain.ports import Cluster, Glance, Journal
 from edgesync.domain.site import Defect, RbdImage
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError, TransientError, UnreachableError
+from edgesync.observe.verified import Verified
 from edgesync.plan.audit import Look, defect_of
 from edgesync.plan.suspects import Doubts
 
@@ -32,6 +33,7 @@ class Inspector:
         # By store; those without Ceph are not among them.
         self.clusters = clusters
         self.hub: StoreId | None = None
+        self.verified = Verified(journal)
         self._glance = glance
         self._journal = journal
         self._awake = awake
@@ -47,7 +49,8 @@ class Inspector:
         # An id never comes back.
         if before is not None and _differ(before, await self._shown(name)):
             return None
-        seen = Look(name=name, store=store, image=before, rbd=rbd, task=task, hub=store == self.hub)
+        damage = await self.damage(name, store, rbd)
+        seen = Look(name=name, store=store, image=before, rbd=rbd, task=task, hub=store == self.hub, damage=damage)
         match defect_of(seen):
             case None | Defect.UNPROTECTED:
                 return seen
@@ -66,6 +69,10 @@ class Inspector:
             return await self.cluster(store).inspect(name)
         except NotFoundError:
             return None
+
+    async def damage(self, name: ImageId, store: StoreId, rbd: RbdImage | None) -> str:
+        """What its last verification found wrong with the copy's data; empty: nothing."""
+        return await self.verified.damage(name, store, rbd) if rbd is not None else ""
 
     def cluster(self, store: StoreId) -> Cluster:
         """TransientError when the settings have just lost it."""
@@ -152,7 +159,8 @@ class Inspector:
             except EdgesyncError:
                 doubtful.add(other)
             else:
-                if defect_of(replace(broken, store=other, rbd=rbd)) in {None, Defect.UNPROTECTED}:
+                damage = await self.damage(broken.name, other, rbd)
+                if defect_of(replace(broken, store=other, rbd=rbd, damage=damage)) in {None, Defect.UNPROTECTED}:
                     break
                 doubtful.add(other)
         return replace(broken, doubtful=frozenset(doubtful), silent=frozenset(silent))

@@ -43,6 +43,8 @@ class Sighting:
     world: World
     appeared: frozenset[StoreId] = frozenset()
     vanished: frozenset[StoreId] = frozenset()
+    # Images found to be gone since the sighting before.
+    gone: frozenset[ImageId] = frozenset()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -52,6 +54,7 @@ class _Memory:
     high_water: datetime | None = None
     full_at: datetime | None = None
     changed: set[ImageId] = field(default_factory=set)
+    gone: set[ImageId] = field(default_factory=set)
     moving: set[ImageId] = field(default_factory=set)
     shown_last: str = ""
     locks: dict[ImageId, ImportTask] = field(default_factory=dict)
@@ -92,12 +95,20 @@ class Observer:
     def configure(self, *, full_every: timedelta) -> None:
         self._full_every = full_every
 
+    @property
+    def shows_locations(self) -> bool | None:
+        """Whether Glance shows images with their locations; None before it was asked."""
+        level = self._glance.level
+        return None if level is None else level.shows_locations
+
     async def show(self, image_id: ImageId) -> Image | None:
         """Look at one image now; None when it is gone."""
         try:
             image = await self._glance.image(image_id)
         except NotFoundError:
-            self.lost(image_id)
+            # People ask for ids that never were.
+            if image_id in self._memory.images:
+                self.lost(image_id)
             return None
         self.saw(image)
         return image
@@ -115,6 +126,7 @@ class Observer:
 
     def lost(self, image_id: ImageId) -> None:
         """Somebody else found that this image is gone."""
+        self._memory.gone.add(image_id)
         if self._memory.images.pop(image_id, None) is not None:
             self._memory.changed.add(image_id)
             self._rests(image_id)
@@ -129,10 +141,12 @@ class Observer:
     def _sighting(self, *, full: bool) -> Sighting:
         before, now = self._told, self._topology
         self._told = now
+        gone, self._memory.gone = self._memory.gone, set()
         return Sighting(
             world=self._world(everything=before.writable != now.writable or not before.stores, full=full),
             appeared=frozenset(now.stores.keys() - before.stores.keys()),
             vanished=frozenset(before.stores.keys() - now.stores.keys()),
+            gone=frozenset(gone),
         )
 
     def _full_due(self) -> bool:

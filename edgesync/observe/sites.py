@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
@@ -152,6 +153,23 @@ class Sites:
             return None
         return await self._post(store).auditor.examine(image)
 
+    async def verified(self, image: ImageId, store: StoreId, verification: Verification) -> None:
+        """A copy was compared with its image; durable when it returns."""
+        await self._inspector.verified.note(image, store, verification)
+
+    async def verifications(self, store: StoreId) -> Mapping[ImageId, Verification]:
+        """How the store's copies were last found. It goes on changing; raises what the journal raises."""
+        return await self._inspector.verified.load(store)
+
+    def unverified(self, image: ImageId, store: StoreId) -> None:
+        """The copy was taken away, or made anew."""
+        self._inspector.verified.forget(image, store)
+
+    def lost(self, images: Iterable[ImageId]) -> None:
+        """Glance has these images no more."""
+        for image in images:
+            self._inspector.verified.lost(image)
+
     def events(self) -> tuple[Event, ...]:
         """What happened since this was last asked."""
         events = tuple(self._news)
@@ -193,7 +211,9 @@ class Sites:
             refusal=post.prober.refusal,
             capacity=post.prober.capacity,
             findings=post.auditor.findings,
+            unfinished=post.auditor.unfinished,
             audited_at=post.auditor.audited_at,
+            verified=self._inspector.verified.of(store),
         )
 
     def _awake(self, store: StoreId) -> bool:

@@ -102,6 +102,7 @@ async def _measure(url: str, fake: psutil.Process, folder: Path) -> list[Row]:
             settings,
             glance=glance,
             clusters={},
+            blocks={},
             journal=journal,
             clock=clock,
             showcase=showcase,

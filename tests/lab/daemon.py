@@ -226,6 +226,12 @@ class DaemonProcess:
         self.images.append(image)
         return image
 
+    def put_file(self, file: Path, *, name: str, golden: bool = True) -> str:
+        """Upload an image of that name to central; its id."""
+        image = upload(self.lab, file, name=name, tags=[self.tag] if golden else [])
+        self.images.append(image)
+        return image
+
     def mark(self, image: str, *, golden: bool) -> None:
         """Give it the tag that the policy goes by, or take that away."""
         act = self.admin.put if golden else self.admin.delete
@@ -282,9 +288,10 @@ class DaemonProcess:
 
 
 @contextmanager
-def daemon_of(lab: Lab, folder: Path, *, ceph: bool = True) -> Iterator[DaemonProcess]:
+def daemon_of(lab: Lab, folder: Path, *, ceph: bool = True, rbd: bool = False) -> Iterator[DaemonProcess]:
     """A configuration in a folder of its own, not yet started, whose policy means only the images of this test.
 
+    Copies are Glance's to make, unless `rbd` is given.
     Whatever runs in the end is stopped.
     """
     tag = f"t{uuid4().hex[:8]}"
@@ -297,6 +304,7 @@ def daemon_of(lab: Lab, folder: Path, *, ceph: bool = True) -> Iterator[DaemonPr
         "policies": [{"name": "golden", "match": {"tags": [tag], "visibility": "public"}, "stores": "all"}],
         "journal": {"url": f"sqlite+aiosqlite:///{folder}/journal.db"},
         "api": {"listen": f"127.0.0.1:{lab.api_port}"},
+        "rbd": {"enabled": rbd, "deadline": "10s"},
         **QUICK,
     }
     config.write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -10,9 +10,11 @@ import pytest
 from deploy.lab import faults, glance, tamper, tasks
 from deploy.lab.faults import How
 from deploy.lab.readback import rbd_images
+from tests.lab.conftest import LINKED
 from tests.lab.daemon import EDGES, MIB, SITES, DaemonProcess
 
 SMALL, LARGE = 16 * MIB, 64 * MIB
+CUT = [How.CUT_NETWORK] if LINKED else []
 
 
 def seconds_until_at(daemon: DaemonProcess, site: str) -> tuple[list[str], float]:
@@ -28,7 +30,7 @@ def seconds_until_at(daemon: DaemonProcess, site: str) -> tuple[list[str], float
     return images, time.monotonic() - began
 
 
-@pytest.mark.parametrize("how", [How.PAUSE_OSD, How.KILL_OSD, How.PAUSE_SITE])
+@pytest.mark.parametrize("how", [How.PAUSE_OSD, How.KILL_OSD, How.PAUSE_SITE, *CUT])
 def test_a_dead_site_holds_up_no_other(
     daemon: DaemonProcess, how: How, record_property: Callable[[str, object], None]
 ) -> None:
@@ -55,7 +57,7 @@ def test_a_dead_site_holds_up_no_other(
     assert not any("failed" in kind for image in images for kind in daemon.kinds(image))
 
 
-@pytest.mark.parametrize("how", [How.PAUSE_OSD, How.KILL_OSD])
+@pytest.mark.parametrize("how", [How.PAUSE_OSD, How.KILL_OSD, *CUT])
 def test_a_site_that_dies_in_mid_import_is_named_as_the_cause(daemon: DaemonProcess, how: How) -> None:
     image = daemon.put(LARGE, golden=False)
     daemon.start()

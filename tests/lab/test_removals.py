@@ -61,7 +61,7 @@ def test_what_must_stay_is_refused_at_once_and_nothing_is_changed(daemon: Daemon
     disk = f"{image}_disk"
     tamper.clone(daemon.lab, "dcn0", image, "vms", disk)
     try:
-        assert f"in use: vms/{disk} was cloned from it" in refused(daemon, image, "--store", "dcn0")
+        assert f"in use: 1 disk cloned from it (vms/{disk})" in refused(daemon, image, "--store", "dcn0")
         assert f"vms/{disk}" in refused(daemon, image, "--store", "dcn0", "--pause")
         assert "central is the hub" in refused(daemon, image, "--store", "central")
         assert "no copy at dcn1\n  -> it is at: central, dcn0" in refused(daemon, image, "--store", "dcn1")

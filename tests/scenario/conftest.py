@@ -28,3 +28,10 @@ async def sites(tmp_path: Path) -> AsyncIterator[Stage]:
     """The same, and the daemon can ask each site's Ceph."""
     async with set_stage(tmp_path) as ready:
         yield ready
+
+
+@pytest.fixture
+async def lines(tmp_path: Path) -> AsyncIterator[Stage]:
+    """The same, and edgesync copies the blocks itself."""
+    async with set_stage(tmp_path, blocks=True) as ready:
+        yield ready

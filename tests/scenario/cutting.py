@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from edgesync.domain.block_ports import Blocks, Writing
 from edgesync.domain.ports import Cluster, Glance, Journal
 from tests.scenario.stage import Outside
 
 # What changes something: in the journal, at Glance, at a site.
 WRITES = frozenset(
     {"add_job", "start_attempt", "attach_task", "finish_attempt", "drop_attempt", "settle", "cancel", "pause"}
-    | {"resume", "add_events", "trim"}
+    | {"resume", "add_events", "trim", "keep_digests", "forget_image", "add_verification"}
 )
 REQUESTS = frozenset({"copy_image", "delete_from_store", "create_image", "stage", "import_image", "delete_image"})
+REQUESTS |= {"add_location"}
 DEEDS = frozenset({"trash", "protect"})
+BLOCKS = frozenset({"create", "clone", "seal", "rename", "trash", "flatten"})
 
 
 class Scissors(Outside):
@@ -56,11 +60,14 @@ class Scissors(Outside):
     def cluster(self, cluster: Cluster) -> Cluster:
         return cast("Cluster", _Watched(cluster, DEEDS, self))
 
+    def blocks(self, blocks: Blocks) -> Blocks:
+        return cast("Blocks", _WatchedBlocks(blocks, BLOCKS, self))
+
 
 class _Watched:
     """Passes everything on, and steps through the scissors before and after what changes something."""
 
-    def __init__(self, behind: object, names: Collection[str], scissors: Scissors) -> None:
+    def __init__(self, behind: Any, names: Collection[str], scissors: Scissors) -> None:
         self._behind = behind
         self._names = names
         self._scissors = scissors
@@ -77,3 +84,12 @@ class _Watched:
             return result
 
         return watched
+
+
+class _WatchedBlocks(_Watched):
+    """Steps through the scissors at each write, too."""
+
+    @asynccontextmanager
+    async def writing(self, name: str) -> AsyncIterator[Writing]:
+        async with self._behind.writing(name) as image:
+            yield cast("Writing", _Watched(image, {"write"}, self._scissors))

@@ -29,8 +29,8 @@ class Pool(FakeCluster):
         running = self._fake.sim.written(self.store, name, self._fake.clock.now())
         return told if running is None else running
 
-    async def _reach(self, what: str) -> None:
-        await super()._reach(what)
+    async def reach(self, what: str) -> None:
+        await super().reach(what)
         self._fake.update()
 
 

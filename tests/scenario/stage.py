@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import yaml
 
 from edgesync.clients.glance import GlanceClient
 from edgesync.config import Settings, load
 from edgesync.daemon.compose import Daemon, assemble
+from edgesync.domain.block_ports import Blocks
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, Event, EventKind, HistoryFilter, Job, JobState
@@ -26,6 +30,7 @@ from edgesync.expose.picture import Health, Picture, Showcase
 from edgesync.expose.requests import CopyRequest
 from edgesync.expose.views import CopyView
 from edgesync.journal import SqlJournal, open_journal
+from tests.fakes.blocks import FakeBlocks, made_up
 from tests.fakes.glance import FakeGlance, Timings, VirtualClock
 from tests.fakes.glance.records import MIB
 from tests.scenario.pools import Pool, Pools
@@ -42,6 +47,18 @@ DOCUMENT: Mapping[str, Any] = {
     "polling": {"active": "500ms", "idle": "30s", "full_pass": "5m"},
     "retry": {"first": "1m", "ceiling": "1h", "attempts": 5},
 }
+
+
+class Inline(Executor):
+    """Does at once what threads would do: they work in real time, of which the clock knows nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*arguments, **named))
+        return done
 
 
 class HeldJournal:
@@ -73,6 +90,9 @@ class Outside:
     def cluster(self, cluster: Cluster) -> Cluster:
         return cluster
 
+    def blocks(self, blocks: Blocks) -> Blocks:
+        return blocks
+
 
 @dataclass(kw_only=True)
 class Stage:
@@ -87,6 +107,8 @@ class Stage:
     pools: Pools
     # Stores whose Ceph the daemon can ask; the pools are there all the same.
     ceph: frozenset[str]
+    # What the rbd engine works with; empty: Glance makes all copies.
+    blocks: Mapping[str, FakeBlocks] = field(default_factory=dict)
     outside: Outside = field(default_factory=Outside)
     daemon: Daemon | None = None
 
@@ -107,7 +129,8 @@ class Stage:
             store: {"ceph": {"conf": f"/etc/ceph/{store}.conf", "user": "edgesync"}} for store in sorted(self.ceph)
         }
         journal = {"url": f"sqlite+aiosqlite:///{self.folder / 'journal.db'}"}
-        document = _laid_over({**DOCUMENT, "journal": journal, "stores": sites}, self.document)
+        engine = {"enabled": bool(self.blocks)}
+        document = _laid_over({**DOCUMENT, "journal": journal, "stores": sites, "rbd": engine}, self.document)
         file = self.folder / "edgesync.yaml"
         file.write_text(yaml.safe_dump(document))
         return replace(load(file, environ={}), policies=self.policies)
@@ -128,18 +151,21 @@ class Stage:
                 settings,
                 glance=self.outside.glance(glance),
                 clusters={StoreId(store): self.outside.cluster(self.pools[store]) for store in sorted(self.ceph)},
+                blocks={StoreId(store): self.outside.blocks(pool) for store, pool in self.blocks.items()},
                 journal=journal,
                 clock=self.clock,
                 showcase=showcase,
                 metrics=metrics,
             )
-            looping = asyncio.create_task(self.daemon.loop.run())
+            living = [asyncio.create_task(work.run()) for work in (self.daemon.loop, self.daemon.freeing)]
             try:
                 yield self.daemon
             finally:
-                looping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await looping
+                for task in living:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+                await self.daemon.verifier.stop()
                 await self.daemon.runner.stop()
                 await self.daemon.sites.close()
                 await held.close()
@@ -160,6 +186,19 @@ class Stage:
 
     def add_golden(self, name: str = "rhel", *, mebibytes: int = 64, stores: Sequence[str] = ("central",)) -> ImageId:
         return self.fake.add_image(name=name, size=mebibytes * MIB, tags=["golden"], stores=list(stores))
+
+    def add_raw(
+        self, name: str = "rhel", *, data: bytes | None = None, mebibytes: int = 16, tags: Sequence[str] = ("golden",)
+    ) -> ImageId:
+        """An image with the hash of its data at the hub: without `data`, of what everybody's copies are made of."""
+        size = len(data) if data is not None else mebibytes * MIB
+        image = self.fake.add_image(name=name, size=size, tags=list(tags))
+        if data is not None:
+            self.blocks["central"].put(image, data)
+        else:
+            data = made_up(image, size, size).read(0, size, snapshot=False)
+        self.fake.change_image(image, hash_value=hashlib.sha512(data).hexdigest())
+        return image
 
     async def until(self, holds: Callable[[], bool], what: str, *, within: float = PATIENCE) -> None:
         """Let virtual time pass until something holds."""
@@ -233,6 +272,10 @@ class Stage:
         return await self.running.journal.jobs(state=state)
 
 
+# What the rbd engine does in real time, of which virtual hours would go by meanwhile.
+HASTE = {"engine.ThreadPoolExecutor": Inline, "spread.PATIENCE": 0.05}
+
+
 def _laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
@@ -249,18 +292,28 @@ async def set_stage(
     stores: Sequence[str] = STORES,
     timings: Timings | None = None,
     ceph: bool | Sequence[str] = True,
+    blocks: bool = False,
     **document: Any,
 ) -> AsyncIterator[Stage]:
-    """The rest is laid over the configuration: `set_stage(folder, ceph=False, stall={"after": "5m"})`."""
+    """The rest is laid over the configuration: `set_stage(folder, ceph=False, stall={"after": "5m"})`.
+
+    With `blocks` the rbd engine is there, and makes what copies it can.
+    """
     clock = VirtualClock()
     async with FakeGlance(stores, clock=clock, timings=timings) as fake:
         reached = stores if ceph is True else ceph or ()
-        yield Stage(
-            fake=fake,
-            clock=clock,
-            folder=folder,
-            policies=tuple(policies),
-            document=document,
-            pools=Pools(fake, stores),
-            ceph=frozenset(reached),
-        )
+        fake.sim.show_locations = blocks
+        pools = Pools(fake, stores)
+        with ExitStack() as hasty:
+            for name, value in HASTE.items():
+                hasty.enter_context(patch(f"edgesync.execute.rbd.{name}", value))
+            yield Stage(
+                fake=fake,
+                clock=clock,
+                folder=folder,
+                policies=tuple(policies),
+                document=document,
+                pools=pools,
+                ceph=frozenset(reached),
+                blocks={store: FakeBlocks(pools[store]) for store in stores} if blocks else {},
+            )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from edgesync.domain.blocks import MIB, SMALLEST_BLOCK, KnownDigests, Verification, of_zeros
 from edgesync.domain.copy import CopyState
 from edgesync.domain.job import Event, EventKind, JobState
 from edgesync.domain.store import StoreId
@@ -107,6 +108,26 @@ async def test_an_image_deleted_in_mid_copy_ends_cleanly(stage: Stage) -> None:
         assert job.state is JobState.FAILED
         await stage.until(lambda: image not in daemon.showcase.picture.world.images, "forgotten")  # type: ignore[union-attr]
     assert len(stage.fake.accepted) == 1
+
+
+async def test_what_the_journal_knows_of_an_images_blocks_goes_with_it(stage: Stage) -> None:
+    gone, stays = (stage.fake.add_image(tags=[], stores=["central"]) for _ in range(2))
+    async with stage.life() as daemon:
+        await stage.until(lambda: daemon.showcase.health.ticked_at is not None, "first turn")
+        known = KnownDigests(hash_algo="sha512", hash_value="00", digests=of_zeros(MIB, SMALLEST_BLOCK))
+        sound = Verification(at=stage.clock.now(), sound=True)
+        for image in (gone, stays):
+            await daemon.journal.keep_digests(image, known)
+            await daemon.journal.add_verification(image, StoreId("central"), sound)
+        stage.fake.delete_image(gone)
+        # Only a full pass tells.
+        for _ in range(100):
+            if await daemon.journal.digests(gone) is not None:
+                await stage.clock.sleep(5)
+        assert await daemon.journal.digests(gone) is None
+        assert await daemon.journal.verifications(gone) == {}
+        assert await daemon.journal.digests(stays) == known
+        assert await daemon.journal.verifications(stays) == {"central": sound}
 
 
 async def test_a_store_that_vanishes_is_told_and_the_others_go_on(stage: Stage) -> None:

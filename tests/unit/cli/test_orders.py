@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgesync.cli import jobs as watching
-from edgesync.domain.job import CopyResult, JobState, StoreResult, Work
+from edgesync.domain.job import CopyResult, EngineChoice, JobState, StoreResult, Work
 from tests.builders import attempt, image, policy, situation
 from tests.unit.cli.running import Terminal, terminal
 from tests.unit.expose.pictures import pause, picture_of
@@ -48,6 +48,19 @@ async def test_several_images_are_all_tried_before_the_command_fails(shell: Term
         ["a", "dcn1", "pending"],
         ["b", "dcn1", "pending"],
     ]
+
+
+@pytest.mark.parametrize("choice", EngineChoice)
+async def test_who_moves_the_data_can_be_chosen(shell: Terminal, choice: EngineChoice) -> None:
+    said = await shell.edgesync("copy", "a", "--stores", "dcn1", "--engine", choice.value, "-f", "json")
+    assert (said.code, json.loads(said.out)["engine"], shell.at.job.engine) == (0, choice, choice)
+
+
+async def test_an_unknown_engine_is_a_mistake(shell: Terminal) -> None:
+    said = await shell.edgesync("copy", "a", "--stores", "dcn1", "--engine", "rsync")
+    assert said.code == 2
+    assert "'auto', 'rbd', 'copy-image'" in said.err
+    assert shell.at.journal.kept == {}
 
 
 async def test_a_policy_is_copied_by_its_name(shell: Terminal) -> None:

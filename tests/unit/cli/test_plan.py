@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from edgesync.cli.output import local_time
 from edgesync.cli.serve import _plan_rows, _summary, _why
-from edgesync.domain.action import Plan, Start, Waiting
+from edgesync.domain.action import Check, Plan, Start, Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.job import Origin, Work
 from edgesync.domain.store import StoreId
@@ -32,7 +32,10 @@ def start(work: Work, *stores: str) -> Start:
 
 
 def test_every_kind_of_work_is_named_and_only_copies_have_bytes() -> None:
-    plan = Plan(actions=tuple(start(work, "dcn0", "dcn1") for work in Work))
+    # Verifications need no attempt.
+    starts = [start(work, "dcn0", "dcn1") for work in Work if work is not Work.VERIFY]
+    check = Check(job=job(ONE, "dcn0", work=Work.VERIFY), store=StoreId("dcn0"))
+    plan = Plan(actions=(*starts, check))
     rows = list(_plan_rows(replace(picture_of(situation(ONE)), plan=plan)))
     assert {row.action: row.bytes for row in rows} == {
         "copy": 2 << 30,
@@ -40,9 +43,14 @@ def test_every_kind_of_work_is_named_and_only_copies_have_bytes() -> None:
         "remove": 0,
         "trash": 0,
         "protect": 0,
+        "seal": 0,
         "unlist": 0,
+        "renew": 0,
+        "sweep": 0,
+        "verify": 0,
     }
-    assert _summary(rows) == "4 copies to make now (4.0 GiB); 2 copies to delete now; 6 copies to mend now"
+    told = "4 copies to make now (4.0 GiB); 2 copies to delete now; 12 copies to mend now; 1 copies to verify now"
+    assert _summary(rows) == told
 
 
 def test_what_runs_tells_what_it_is() -> None:

@@ -17,10 +17,11 @@ from edgesync.domain.world import Ledger
 from edgesync.errors import NotFoundError
 from edgesync.expose.picture import Health, Picture, Showcase
 from tests.builders import NOW
+from tests.fakes.block_notes import BlockNotes
 
 
 @dataclass(kw_only=True)
-class PaperJournal:
+class PaperJournal(BlockNotes):
     """Keeps what the intake writes; of the real one only as much as the intake sees of it."""
 
     kept: dict[JobId, Job] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from edgesync.daemon import copies
 from edgesync.domain.copy import Stall, StallCause
-from edgesync.domain.job import EventKind, JobState
+from edgesync.domain.job import Engine, EngineChoice, EventKind, JobState, Work
 from edgesync.domain.store import Overrun, Store, StoreId, StoreSettings
 from edgesync.domain.window import Window, Windows
 from edgesync.errors import NotFoundError, RequestError, TransientError
@@ -174,3 +175,41 @@ async def test_a_failure_does_not_keep_a_person_from_asking() -> None:
     at = counter(picture_of(situation(one, failures=[failure(one, "dcn0")])))
     taken = await at.intake.copy(request(image="img", stores=("dcn0",), dry_run=True))
     assert job_view(taken.jobs[0], taken.foreseen).stores[0].waiting == ""
+
+
+@pytest.mark.parametrize("choice", EngineChoice)
+async def test_who_moves_the_data_is_asked_for_and_told(choice: EngineChoice) -> None:
+    at = counter(picture_of(situation(image())))
+    await at.intake.copy(request(image="img", stores=("dcn0",), engine=choice))
+    told = "" if choice is EngineChoice.AUTO else f", by {choice}"
+    assert at.journal.events[0].message == f"alice asked for copies of img in dcn0{told}"
+    assert (at.job.engine, job_view(at.job, None).engine) == (choice, choice)
+
+
+async def test_an_image_whose_engine_nobody_named_takes_whichever_can() -> None:
+    at = counter(picture_of(situation(image())))
+    await at.intake.copy(request(image="img", stores=("dcn0",)))
+    assert at.job.engine is EngineChoice.AUTO
+
+
+@pytest.mark.parametrize(("asked", "becomes"), [(None, EngineChoice.COPY_IMAGE), (EngineChoice.RBD, EngineChoice.RBD)])
+async def test_a_policys_engine_holds_for_its_jobs_unless_another_is_named(
+    asked: EngineChoice | None, becomes: EngineChoice
+) -> None:
+    golden = replace(policy("golden"), engine=EngineChoice.COPY_IMAGE)
+    case = situation(image("a"), policies=[golden])
+    at = counter(picture_of(case), policies=lambda: (golden,))
+    await at.intake.copy(request(policy="golden", engine=asked))
+    assert at.job.engine is becomes
+
+
+def test_a_job_shows_who_moves_its_data_just_now() -> None:
+    one = image()
+    moving = replace(attempt(one, "dcn0"), engine=Engine.RBD)
+    picture = picture_of(situation(one, attempts=[moving]))
+    shown = job_view(job(one, "dcn0", "dcn1"), picture)
+    assert [row.engine for row in shown.stores] == ["rbd", ""]
+    removal = job_view(job(one, "dcn0", work=Work.REMOVE), picture)
+    assert [removal.engine, removal.stores[0].engine] == ["", ""]
+    imported = replace(attempt(one, "dcn0"), work=Work.IMPORT)
+    assert job_view(job(one, "dcn0"), picture_of(situation(one, attempts=[imported]))).stores[0].engine == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -84,3 +85,16 @@ def test_what_could_not_be_done_rests_longer_each_time(work: Work, longest: time
     memory.cared_for(tried, StoreResult(store=DCN0, result=CopyResult.REPAIRED), now)
     memory.cared_for(tried, failed, now)
     assert memory.resting(now + 2 * REST) == frozenset()
+
+
+def test_what_could_not_be_proven_whole_is_mended_otherwise_at_once() -> None:
+    memory = Recollection()
+    shown = image()
+    sealing = replace(attempt(shown, "dcn0"), work=Work.SEAL)
+    memory.started(start(DCN0, Work.SEAL), Ledger(), NOW)
+    assert memory.resting(NOW)
+    memory.cared_for(sealing, StoreResult(store=DCN0, result=CopyResult.FAILED), NOW)
+    assert not memory.resting(NOW)
+    assert memory.unproven(NOW) == {(shown.id, DCN0)}
+    # It is tried again some day: somebody may have taken the digests meanwhile.
+    assert memory.unproven(NOW + timedelta(days=1)) == frozenset()

@@ -53,7 +53,7 @@ async def test_the_image_is_held_before_its_attempt_is_in_the_journal_and_follow
     def ended() -> None:
         ends.append(NEW.id in runner.images)
 
-    runner = Runner({Work.IMPORT: engine}, HandClock(), on_end=ended, on_stuck=cast("Any", None))
+    runner = Runner(lambda _: engine, HandClock(), on_end=ended, on_stuck=cast("Any", None))
     pen = Pen(runner)
     uploads = Uploads(recorder=cast("Any", pen), runner=runner, engine=cast("Any", engine))
     await uploads.stage(import_job(NEW, "central", uri=None), pieces())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
 from edgesync.domain.job import (
@@ -37,6 +38,7 @@ from edgesync.execute.workbench import Sightings, Workbench
 from edgesync.plan.locks import Locks
 from edgesync.plan.retry import Backoff
 from tests.builders import CENTRAL, NOW, attempt, image, job
+from tests.fakes.block_notes import BlockNotes
 
 MIB = 1 << 20
 DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
@@ -82,6 +84,8 @@ class ScriptedGlance:
         self.calls: list[tuple[Any, ...]] = []
         # Raised by the next calls of a method, one each.
         self.refusals: dict[str, list[EdgesyncError]] = defaultdict(list)
+        # How many of the next locations are accepted, and then forgotten.
+        self.forgets = 0
         # Done when an import is accepted, after the lock is set.
         self.on_import: Callable[[], object] = lambda: None
         # Done just before tasks are shown.
@@ -142,6 +146,16 @@ class ScriptedGlance:
     async def copy_image(self, image_id: ImageId, stores: Sequence[StoreId], *, allow_failure: bool) -> None:
         self._answer("copy_image", image_id, tuple(stores), allow_failure)
         self._accept(image_id, stores)
+
+    async def add_location(self, image_id: ImageId, url: str, store: StoreId) -> Image:
+        self._answer("add_location", image_id, url, store)
+        before = self._found(image_id)
+        self.arrive(image_id, store)
+        shown = self.images[image_id]
+        if self.forgets:
+            self.forgets -= 1
+            self.put(before)
+        return shown
 
     async def import_image(
         self, image_id: ImageId, source: ImportSource, stores: Sequence[StoreId], *, allow_failure: bool
@@ -243,6 +257,7 @@ class MemorySites:
         self.outcomes: list[tuple[StoreId, bool, str]] = []
         self.settled: list[tuple[ImageId, StoreId]] = []
         self.examined: list[StoreId] = []
+        self.verifications: dict[tuple[ImageId, StoreId], Verification] = {}
 
     def find(self, of: ImageId, store: StoreId, defect: Defect, *, obstacle: str = "") -> None:
         self.findings[of, store] = Finding(
@@ -258,6 +273,9 @@ class MemorySites:
 
     def mended(self, of: ImageId, store: StoreId) -> None:
         self.settled.append((of, store))
+
+    async def verified(self, of: ImageId, store: StoreId, verification: Verification) -> None:
+        self.verifications[of, store] = verification
 
     async def re_examine(self, of: ImageId, store: StoreId) -> Finding | None:
         self.examined.append(store)
@@ -290,10 +308,11 @@ class Finished:
         return [event.kind for event in self.events]
 
 
-class MemoryJournal:
+class MemoryJournal(BlockNotes):
     """Notes what is written to it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.led: dict[str, Job] = {}
         self.opened: list[tuple[Attempt, Job | None]] = []
         self.attached: dict[AttemptId, TaskId] = {}
@@ -409,7 +428,15 @@ def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
         locks=Locks(),
         tuning=tuning,
     )
-    engines = engines_on(bench, pools={DCN0: "glance"})
+    engines = engines_on(
+        bench,
+        pools={DCN0: "glance"},
+        blocks={},
+        journal=cast("Journal", journal),
+        images=dict,
+        memory=0,
+        on_compared=lambda *_: None,
+    )
     return Rig(
         clock=clock,
         glance=glance,

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from edgesync.domain.image import Image
+from edgesync.domain.image import Image, temporary_name
 from edgesync.domain.job import CopyResult, EventKind, Origin, Work
 from edgesync.domain.site import Defect
-from edgesync.errors import ConflictError, PermanentError, UnreachableError
+from edgesync.errors import ConflictError, EdgesyncError, PermanentError, UnreachableError
 from tests.builders import CENTRAL, NOW, image
 from tests.unit.execute.doubles import DCN0, DCN1, Rig, rig, work_on
 
@@ -206,3 +206,45 @@ async def test_an_image_that_is_gone_needs_no_repair() -> None:
     await mend(on, image(), Work.UNLIST)
     assert on.end.results == {"dcn0": MENDED}
     assert on.end.follow_up is None
+
+
+# Unfinished copies of edgesync's own.
+
+
+async def test_an_unfinished_copy_goes_into_the_trash_and_the_image_of_glance_stays() -> None:
+    on = rig()
+    shown = on.glance.put(image(stores=EVERYWHERE))
+    on.clusters[DCN0].put(shown.id)
+    on.clusters[DCN0].put(temporary_name(shown.id))
+    await mend(on, shown, Work.SWEEP)
+    assert on.clusters[DCN0].deeds == [("trash", temporary_name(shown.id))]
+    assert (on.end.results, on.end.kinds) == ({"dcn0": MENDED}, [EventKind.ORPHAN_TRASHED])
+    assert "rbd trash restore --pool glance ID" in on.end.reasons
+    assert on.sites.settled == [(shown.id, DCN0)]
+
+
+async def test_an_unfinished_copy_that_is_gone_needs_no_sweeping() -> None:
+    on = rig()
+    await mend(on, image(), Work.SWEEP)
+    assert (on.end.results, on.end.kinds) == ({"dcn0": MENDED}, [EventKind.COPY_REPAIRED])
+
+
+@pytest.mark.parametrize("trouble", [ConflictError("a watcher"), UnreachableError("no answer")])
+async def test_an_unfinished_copy_that_can_not_be_swept_now_is_left_for_later(trouble: EdgesyncError) -> None:
+    on = rig()
+    on.clusters[DCN0].put(temporary_name(image().id))
+    on.clusters[DCN0].refusal = trouble
+    await mend(on, image(), Work.SWEEP)
+    assert len(on.journal.dropped) == 1
+    assert on.journal.finished == []
+
+
+async def test_what_can_not_be_proven_whole_is_not_sealed() -> None:
+    on = rig()
+    shown = on.glance.put(image(stores=EVERYWHERE))
+    on.clusters[DCN0].put(shown.id)
+    on.sites.find(shown.id, DCN0, Defect.NO_SNAPSHOT, obstacle="there are clones of it")
+    await mend(on, shown, Work.SEAL)
+    assert (on.clusters[DCN0].deeds, on.glance.asked("delete_from_store")) == ([], [])
+    assert on.end.results == {"dcn0": FAILED}
+    assert "its digests don't prove it whole" in on.end.reasons

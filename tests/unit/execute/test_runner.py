@@ -52,8 +52,7 @@ async def nobody_minds(*_: object) -> None:
 
 def running(engine: Notebook, clock: HandClock | None = None) -> tuple[Runner, list[None]]:
     ends: list[None] = []
-    engines = dict.fromkeys(Work, engine)
-    return Runner(engines, clock or HandClock(), on_end=lambda: ends.append(None), on_stuck=nobody_minds), ends
+    return Runner(lambda _: engine, clock or HandClock(), on_end=lambda: ends.append(None), on_stuck=nobody_minds), ends
 
 
 def each(number: int, work: Work = Work.COPY) -> Attempt:
@@ -67,7 +66,7 @@ async def settle() -> None:
 
 async def test_each_attempt_goes_to_the_engine_of_its_work() -> None:
     engines = {work: Notebook() for work in Work}
-    runner = Runner(engines, HandClock(), on_end=lambda: None, on_stuck=nobody_minds)
+    runner = Runner(lambda attempt: engines[attempt.work], HandClock(), on_end=lambda: None, on_stuck=nobody_minds)
     for number, work in enumerate(Work):
         (runner.begin if number % 2 else runner.follow)(each(number, work))
     await settle()
@@ -177,7 +176,7 @@ async def test_what_is_tried_in_vain_again_and_again_is_told_once_in_a_while() -
     async def stuck(attempt: Attempt, error: EdgesyncError) -> None:
         told.append(f"{attempt.id}: {error.message}")
 
-    runner = Runner(dict.fromkeys(Work, engine), HandClock(), on_end=lambda: None, on_stuck=stuck)
+    runner = Runner(lambda _: engine, HandClock(), on_end=lambda: None, on_stuck=stuck)
     for _ in range(2 * runner_module.TRIES - 1):
         runner.follow(each(1, Work.REMOVE))
         await settle()

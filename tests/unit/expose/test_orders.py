@@ -69,6 +69,7 @@ async def test_a_policy_is_answered_with_all_of_its_jobs() -> None:
     [
         ("POST", "/v1/jobs", {"image": "x", "policy": "y"}, "either"),
         ("POST", "/v1/jobs", {"policy": "y", "all_stores": True}, "a policy says itself"),
+        ("POST", "/v1/jobs", {"image": "x", "all_stores": True, "engine": "rsync"}, "engine"),
         ("POST", "/v1/imports", {"name": "x"}, "uri"),
         ("POST", "/v1/imports", {"name": "x", "uri": "http://a/b", "file": True}, "either"),
         ("POST", "/v1/imports", {"name": "x", "file": True, "stores": ["a"], "all_stores": True}, "either"),

@@ -13,7 +13,7 @@ from edgesync.daemon.clock import SystemClock
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
 from edgesync.domain.ports import Glance
 from edgesync.domain.store import Store, StoreId
-from edgesync.errors import EdgesyncError, PermanentError, TransientError
+from edgesync.errors import EdgesyncError, NotFoundError, PermanentError, TransientError
 from edgesync.observe.observer import Observer
 from tests.builders import image
 
@@ -166,3 +166,33 @@ async def test_tasks_that_can_not_be_listed_blind_nobody() -> None:
     seen = (await observer(shelf).look()).world
     assert seen.images[moving.id].moving
     assert seen.locks == {}
+
+
+async def test_images_that_are_gone_are_told_once() -> None:
+    shelf = Shelf(image("a"), image("b"), image("c"))
+    eyes = observer(shelf)
+    assert (await eyes.look()).gone == frozenset()
+    a, b, _ = (entry.id for entry in shelf.listed)
+    del shelf.listed[0]
+    shelf.trouble[a] = NotFoundError("it is gone")
+    # An engine found another one gone, and one that was never seen: deleted while no daemon ran.
+    eyes.lost(b)
+    eyes.lost(ImageId("of a former life"))
+    shelf.listed = shelf.listed[1:]
+    shelf.trouble[ImageId("never was")] = NotFoundError("there is none")
+    assert await eyes.show(ImageId("never was")) is None
+    assert (await eyes.look()).gone == {a, b, "of a former life"}
+    assert (await eyes.look()).gone == frozenset()
+
+
+async def test_what_went_in_a_pass_that_breaks_off_is_told_by_the_next() -> None:
+    shelf = Shelf(image("a"), image("b"))
+    eyes = observer(shelf)
+    await eyes.look()
+    a, b = (entry.id for entry in shelf.listed)
+    shelf.listed = []
+    shelf.trouble = {a: NotFoundError("it is gone"), b: TransientError("not now")}
+    with pytest.raises(TransientError):
+        await eyes.look()
+    shelf.trouble[b] = NotFoundError("it is gone, too")
+    assert (await eyes.look()).gone == {a, b}

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from edgesync.domain.image import ImageId
+from edgesync.domain.image import UNFINISHED, ImageId, temporary_name
 from edgesync.domain.job import EventKind
 from edgesync.domain.site import BreakerState, Capacity, Defect, RbdImage
 from edgesync.errors import PermanentError, TransientError, UnreachableError
@@ -47,7 +47,7 @@ class Busy(FakeCluster):
         await asyncio.sleep(0)
         self.at_once -= 1
         if self.slow:
-            await self._clock.sleep(self.slow)
+            await self.clock.sleep(self.slow)
         try:
             if name in self.stuck:
                 raise UnreachableError(f"no answer on {name}")
@@ -503,3 +503,24 @@ async def test_a_store_that_loses_its_ceph_settings_loses_its_findings() -> None
         await cloud.sites.configure({CENTRAL: cloud.pools[CENTRAL]}, probes=PROBES, audit=AUDIT)
         assert not cloud.findings(DCN0)
         assert await cloud.sites.re_examine(ident(1), DCN0) is None
+
+
+async def test_an_unfinished_copy_counts_when_it_is_seen_twice_and_until_it_is_swept() -> None:
+    async with watched(Cloud()) as cloud:
+        name = cloud.image(1)
+        cloud.pools[DCN0].put_partial(temporary_name(name))
+        cloud.pools[DCN0].put_partial(f"golden{UNFINISHED}")
+        await cloud.audited()
+        assert unfinished(cloud) == set(), "it may be finished in this moment"
+        await cloud.clock.sleep(AUDIT.quick + 1)
+        assert unfinished(cloud) == {name}
+        assert cloud.findings(DCN0) == {}
+        cloud.pools[DCN0].remove(temporary_name(name))
+        cloud.sites.mended(name, DCN0)
+        assert unfinished(cloud) == set()
+        await cloud.clock.sleep(2 * AUDIT.quick + 1)
+        assert unfinished(cloud) == set()
+
+
+def unfinished(cloud: Cloud) -> set[ImageId]:
+    return set(cloud.sites.sites([DCN0])[DCN0].unfinished)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.image import Image, ImageId, ImportTask, TaskId, TaskStatus
 from edgesync.domain.job import EventKind
 from edgesync.domain.ports import Glance, Journal
@@ -56,10 +57,17 @@ class Diary:
 
     def __init__(self) -> None:
         self.copies: set[tuple[ImageId, StoreId]] = set()
+        self.verifications: dict[tuple[ImageId, StoreId], Verification] = {}
 
     async def attempted(self, copies: Collection[tuple[ImageId, StoreId]]) -> frozenset[tuple[ImageId, StoreId]]:
         await asyncio.sleep(0)
         return frozenset(self.copies.intersection(copies))
+
+    async def verified(self, store: StoreId) -> Mapping[ImageId, Verification]:
+        return {image: found for (image, at), found in self.verifications.items() if at == store}
+
+    async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
+        self.verifications[image, store] = verification
 
 
 class Cloud:

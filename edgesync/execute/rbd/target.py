@@ -1,0 +1,140 @@
+"""One site's copy in the making, under a name of ours until it is complete.
+
+The steps: make the image, have a lane fill it, compare it with the source on the OSDs, take and protect its snapshot,
+give it its name, register it with Glance. Whatever a crash leaves, looking again tells where to go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from edgesync.domain.block_ports import Blocks
+from edgesync.domain.blocks import Digests, Layout, of_zeros
+from edgesync.domain.image import ImageId, temporary_name
+from edgesync.domain.store import StoreId
+from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, TransientError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """What a copy is layered on."""
+
+    image: ImageId
+    # Of the clone, in bytes.
+    object_size: int
+    digests: Digests
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An image that is ready to be written to."""
+
+    # What it reads as.
+    have: Digests
+    # Bytes: only whole objects are written, for it is a clone. 0: whatever differs.
+    unit: int = 0
+
+
+class Target:
+    """The RBD side of one copy."""
+
+    def __init__(self, store: StoreId, blocks: Blocks, image: ImageId, *, trash_delay: timedelta) -> None:
+        self.store = store
+        self.blocks = blocks
+        self.image = image
+        self.temporary = temporary_name(image)
+        self._trash_delay = trash_delay
+
+    async def prepare(self, layout: Layout, block: int, base: Base | None = None) -> Prepared:
+        """Make the image, on a base if there is one, or take up what an earlier attempt has left of it."""
+        try:
+            return await self._make(layout, block, base)
+        except ConflictError:
+            if (left := await self._left(layout, block)) is not None:
+                return left
+            await self.discard()
+            return await self._make(layout, block, base)
+
+    async def _make(self, layout: Layout, block: int, base: Base | None) -> Prepared:
+        if base is None:
+            await self.blocks.create(self.temporary, layout)
+            return Prepared(have=of_zeros(layout.size, block))
+        await self.blocks.clone(base.image, self.temporary, object_size=base.object_size)
+        return Prepared(have=base.digests, unit=base.object_size)
+
+    async def _left(self, layout: Layout, block: int) -> Prepared | None:
+        """What there is, if it can still be written to: it has that size, and no snapshot yet."""
+        try:
+            async with self.blocks.reading(self.temporary):
+                return None
+        except NotFoundError:
+            pass
+        # Whoever left it may still hold its lock, dead as they are.
+        async with self.blocks.writing(self.temporary, take_over=True) as image:
+            found = image.layout
+        if found.size != layout.size:
+            return None
+        layered = await self.blocks.parent(self.temporary) is not None
+        have = await self.blocks.digests(self.temporary, block, snapshot=False)
+        return Prepared(have=have, unit=found.object_size if layered else 0)
+
+    async def sealed(self, want: Digests) -> bool:
+        """Whether an earlier attempt has completed the image, but for its name."""
+        try:
+            return await self.blocks.digests(self.temporary, want.block, snapshot=True) == want
+        except NotFoundError:
+            return False
+
+    async def check(self, want: Digests) -> None:
+        """Compare what was written with the source; TransientError when they differ: the next attempt mends it."""
+        have = await self.blocks.digests(self.temporary, want.block, snapshot=False)
+        if damaged := list(want.differing(have)):
+            first = damaged[0]
+            raise TransientError(
+                f"what was written at {self.store} differs from the source in {len(damaged)} places, the first at "
+                f"byte {first.offset}",
+                remedy="it is written again; if that goes on, look at the site's OSDs and memory",
+            )
+        await self.blocks.seal(self.temporary)
+
+    async def name(self) -> None:
+        """Give it the name that Glance, Nova and Cinder look for; ConflictError when there is one of that name."""
+        await self.blocks.rename(self.temporary, self.image)
+
+    async def reclaim(self) -> None:
+        """Take the name from what a crash has left complete under it, and unknown to Glance. Nothing else is touched.
+
+        Half a copy of Glance's own has no snapshot yet.
+        """
+        try:
+            async with self.blocks.reading(self.image):
+                pass
+        except NotFoundError:
+            return
+        try:
+            await self.unname()
+        except ConflictError:
+            # There is both; what has our name is older.
+            log.warning("an image of ours and one of Glance's", image=self.image, store=self.store)
+
+    async def unname(self) -> None:
+        """Take that back: a copy that Glance doesn't know must not be in the way of its own."""
+        await self.blocks.rename(self.image, self.temporary)
+
+    async def location(self) -> str:
+        """What Glance's own driver would write down for the copy."""
+        return await self.blocks.location(self.image)
+
+    async def discard(self) -> None:
+        """Move what there is under our name into the trash."""
+        try:
+            await self.blocks.trash(self.temporary, delay=self._trash_delay)
+        except NotFoundError:
+            return
+        except EdgesyncError as trouble:
+            log.warning("leftover stays", image=self.temporary, store=self.store, why=trouble.message)

@@ -1,0 +1,92 @@
+"""Carries out verifications: one comparison at a time at each site, those that persons ask for and those of the scrub.
+
+A verification that is broken off is begun again by the next daemon: its job is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from edgesync.domain.action import Check
+from edgesync.domain.image import ImageId
+from edgesync.domain.job import CopyResult, Verdict
+from edgesync.domain.store import StoreId
+from edgesync.errors import EdgesyncError, TransientError
+from edgesync.execute.rbd.comparison import Comparison, Found
+from edgesync.execute.workbench import Workbench
+from edgesync.plan.verifying import worth_mending
+
+log = structlog.get_logger(__name__)
+
+# Seconds before what broke off is begun again.
+REST = 30.0
+
+
+class Verifier:
+    """The comparisons of this process."""
+
+    def __init__(self, bench: Workbench, comparison: Comparison, *, on_end: Callable[[], None]) -> None:
+        self._bench = bench
+        self._comparison = comparison
+        self._on_end = on_end
+        self._tasks: dict[tuple[ImageId, StoreId], asyncio.Task[None]] = {}
+        self._turns: dict[StoreId, asyncio.Lock] = {}
+
+    @property
+    def running(self) -> frozenset[tuple[ImageId, StoreId]]:
+        """What persons asked for and is being compared."""
+        return frozenset(self._tasks)
+
+    def begin(self, check: Check) -> None:
+        """Compare what a job asks for, and settle that."""
+        copy = (check.image, check.store)
+        if copy not in self._tasks:
+            task = asyncio.create_task(self._guarded(check), name=f"verification {check.image} {check.store}")
+            self._tasks[copy] = task
+            task.add_done_callback(lambda _: self._over(copy))
+
+    async def look(self, image: ImageId, store: StoreId) -> Found:
+        """Compare one copy when it is its turn at the site."""
+        async with self._turn(store):
+            return await self._comparison.look(image, store)
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _guarded(self, check: Check) -> None:
+        with structlog.contextvars.bound_contextvars(job=check.job.id, image=check.image):
+            try:
+                await self._check(check)
+            except EdgesyncError as error:
+                # The journal's, or a site's that did not answer: the job waits.
+                log.warning("verification interrupted", why=error.message, remedy=error.remedy, again_in=REST)
+                await self._bench.clock.sleep(REST)
+            except Exception:
+                log.exception("verification broke off", again_in=REST)
+                await self._bench.clock.sleep(REST)
+
+    async def _check(self, check: Check) -> None:
+        job, store = check.job, check.store
+        async with self._turn(store):
+            found = await self._comparison.look(check.image, store, since=job.created_at if job.deep else None)
+        finding = found.finding
+        if finding is not None and worth_mending(job, finding, self._bench.hub):
+            # The planner has it mended, and that ends the job's wait.
+            return
+        result = found.result
+        if result.result is CopyResult.FAILED and await self._bench.trouble(store):
+            raise TransientError(result.reason, remedy="It is compared when the site answers again.")
+        await self._bench.recorder.verified(job.id, Verdict(results=(result,)))
+
+    def _turn(self, store: StoreId) -> asyncio.Lock:
+        return self._turns.setdefault(store, asyncio.Lock())
+
+    def _over(self, copy: tuple[ImageId, StoreId]) -> None:
+        del self._tasks[copy]
+        self._on_end()

@@ -1,0 +1,57 @@
+"""The routes about copy-on-write at the sites: what lies on what, clones, flattening."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from edgesync.expose.answers import as_json, rows
+from edgesync.expose.layers import flattened_view, site_layers_view
+from edgesync.expose.picture import Showcase
+from edgesync.expose.requests import CloneRequest, Counter, DiskRequest, FlattenRequest, Request, Word
+
+COPY = "/v1/images/{image}/copies/{store}"
+
+
+class _LayersQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    store: Word | None = None
+
+
+class LayerRoutes:
+    """Asked and done at the sites, when they are asked for."""
+
+    def __init__(self, *, showcase: Showcase, counter: Counter) -> None:
+        self._showcase = showcase
+        self._counter = counter
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/layers", self._layers),
+            web.post(f"{COPY}/clones", self._clone),
+            web.post(f"{COPY}/flatten", self._flatten),
+            web.get(f"{COPY}/flatten", self._flattened),
+        ]
+
+    async def _layers(self, request: web.Request) -> web.Response:
+        query = _LayersQuery.model_validate(dict(request.query))
+        sites = await self._counter.layers(query.store)
+        images = self._showcase.picture.world.images if self._showcase.picture else {}
+        return rows("sites", [site_layers_view(site, images) for site in sites])
+
+    async def _clone(self, request: web.Request) -> web.Response:
+        body = DiskRequest.model_validate_json(await request.read())
+        disk = await self._counter.clone(CloneRequest(**request.match_info, **body.model_dump()))
+        return as_json({"disk": disk}, HTTPStatus.CREATED)
+
+    async def _flatten(self, request: web.Request) -> web.Response:
+        body = Request.model_validate_json(await request.read() or b"{}")
+        flattened = await self._counter.flatten(FlattenRequest(**request.match_info, **body.model_dump()))
+        return as_json(flattened_view(flattened), HTTPStatus.ACCEPTED)
+
+    async def _flattened(self, request: web.Request) -> web.Response:
+        found = request.match_info
+        return as_json(flattened_view(await self._counter.flattened(found["image"], found["store"])))

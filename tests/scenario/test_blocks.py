@@ -1,0 +1,454 @@
+"""Copies that edgesync makes itself, block by block: what arrives, what is sent for it, and what is left over."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from edgesync.domain.blocks import MIB
+from edgesync.domain.copy import CopyState, WaitReason
+from edgesync.domain.job import CopyResult, Engine, EventKind, JobState
+from edgesync.expose.requests import PauseRequest, Scope
+from tests.fakes.glance.faults import Fault, Kind, LoseAnswer, Reset, status
+from tests.scenario.blocks import BLOCK, EDGES, TEMPORARY, at, good, noise, nothing_but, once, passes, sent
+from tests.scenario.stage import Stage
+
+SIZE = 16 * MIB
+
+
+async def test_one_reading_feeds_all_sites(lines: Stage) -> None:
+    image = lines.add_raw()
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+        (attempt,) = await lines.attempts(image)
+        assert (attempt.engine, set(attempt.stores)) == (Engine.RBD, set(EDGES))
+        assert {job.state for job in await lines.jobs()} == {JobState.DONE}
+        assert len(await lines.events(EventKind.COPY_DONE)) == 2
+    assert lines.imports(image) == []
+    assert lines.blocks["central"].fetched == SIZE
+    good(lines, image, *EDGES)
+
+
+async def test_zeros_are_not_sent(lines: Stage) -> None:
+    data = bytes(3 * BLOCK) + noise(2 * BLOCK) + bytes(SIZE) + noise(1) + bytes(BLOCK)
+    image = lines.add_raw(data=data)
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+    assert [sent(lines, store, image) for store in EDGES] == [3 * BLOCK, 3 * BLOCK]
+
+
+@pytest.mark.parametrize("size", [1, BLOCK, 2 * MIB + 1], ids=str)
+async def test_images_of_odd_sizes(lines: Stage, size: int) -> None:
+    image = lines.add_raw(data=noise(size))
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+    assert [sent(lines, store, image) for store in EDGES] == [size, size]
+
+
+# Sites that die.
+
+
+async def test_a_site_that_is_dead_from_the_start_delays_nobody(lines: Stage) -> None:
+    lines.cut("dcn1")
+    image = lines.add_raw()
+    async with lines.life():
+        await lines.until_at(image, "dcn0")
+        good(lines, image, "dcn0")
+        lines.heal("dcn1")
+        await lines.until_at(image, *EDGES)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+
+
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [
+        ("create", 1),
+        ("writing", 1),
+        ("write", 1),
+        ("write", 5),
+        ("digests", 1),
+        ("seal", 1),
+        ("rename", 1),
+        ("location", 1),
+    ],
+)
+async def test_a_site_that_dies_at_any_step_goes_on_from_there(lines: Stage, method: str, number: int) -> None:
+    image = lines.add_raw()
+    at(lines, "dcn1", method, lambda: lines.cut("dcn1"), number=number)
+    async with lines.life():
+        await lines.until_at(image, "dcn0")
+        assert lines.fake.image(image).stores == ["central", "dcn0"]
+        lines.heal("dcn1")
+        await lines.until_at(image, *EDGES)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn0", image)
+    assert once(lines, "dcn1", image)
+
+
+@pytest.mark.parametrize("method", ["create", "write", "seal", "rename"])
+async def test_what_is_done_and_not_answered_is_not_done_again(lines: Stage, method: str) -> None:
+    image = lines.add_raw()
+
+    def lost() -> None:
+        lines.pool("dcn1").answers_lost = True
+
+    at(lines, "dcn1", method, lost)
+    async with lines.life():
+        await lines.until_at(image, "dcn0")
+        await passes(lines, 20)
+        lines.pool("dcn1").answers_lost = False
+        await lines.until_at(image, *EDGES)
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
+
+
+async def test_a_write_that_hangs_holds_nobody_up(lines: Stage) -> None:
+    image = lines.add_raw(mebibytes=32)
+    lines.blocks["dcn1"].fail_write(3)
+    async with lines.life():
+        await lines.until(lambda: "dcn0" in lines.fake.image(image).stores, "dcn0", within=4)
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
+
+
+@pytest.mark.parametrize("method", ["reading", "extents", "read"])
+async def test_a_hub_that_dies_is_nobodys_failure(lines: Stage, method: str) -> None:
+    image = lines.add_raw()
+    at(lines, "central", method, lambda: lines.cut("central"), number=4 if method == "read" else 1)
+    async with lines.life():
+        await lines.until(lambda: lines.waits(image, "dcn0", WaitReason.STORE_DOWN), "the hub is down")
+        assert lines.fake.image(image).stores == ["central"]
+        lines.heal("central")
+        await lines.until_at(image, *EDGES)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
+
+
+@pytest.mark.parametrize("method", ["write", "seal", "rename", "location"])
+async def test_a_glance_that_dies_is_waited_for(lines: Stage, method: str) -> None:
+    image = lines.add_raw()
+    stopped = asyncio.Event()
+
+    async def stop() -> None:
+        await lines.fake.stop()
+        stopped.set()
+
+    at(lines, "dcn1", method, stop)
+    async with lines.life():
+        await lines.until(stopped.is_set, "Glance is down")
+        await passes(lines, 120)
+        await lines.fake.start()
+        await lines.until_at(image, *EDGES)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
+
+
+@pytest.mark.parametrize("fault", [LoseAnswer(), Reset(), status(500), status(503)], ids=repr)
+@pytest.mark.parametrize("times", [1, 4])
+async def test_a_registration_that_gets_lost_is_made_up_for(lines: Stage, fault: Kind, times: int) -> None:
+    image = lines.add_raw()
+    lines.fake.faults.add(Fault(operation="add_location", kind=fault, times=times))
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn0", image)
+    assert once(lines, "dcn1", image)
+
+
+# Images that change.
+
+
+@pytest.mark.parametrize(
+    ("store", "method", "number"),
+    [
+        ("central", "read", 3),
+        ("dcn0", "create", 1),
+        ("dcn0", "write", 4),
+        ("dcn0", "seal", 1),
+        ("dcn0", "rename", 1),
+        ("dcn0", "location", 1),
+        ("dcn1", "seal", 1),
+    ],
+)
+async def test_of_an_image_that_is_deleted_nothing_stays(lines: Stage, store: str, method: str, number: int) -> None:
+    image = lines.add_raw()
+    at(lines, store, method, lambda: lines.fake.delete_image(image), number=number)
+    async with lines.life():
+        await lines.until(lambda: image not in lines.fake.sim.images, "deleted")
+        await lines.until_recorded()
+        await passes(lines, 60)
+        assert len(await lines.events(EventKind.IMAGE_GONE)) == 1
+        assert await lines.jobs(JobState.RUNNING) == ()
+    for edge in EDGES:
+        nothing_but(lines, edge)
+
+
+@pytest.mark.parametrize(("method", "number"), [("write", 3), ("seal", 1), ("rename", 1), ("location", 1)])
+async def test_an_image_that_is_deactivated_is_copied_when_it_is_active_again(
+    lines: Stage, method: str, number: int
+) -> None:
+    image = lines.add_raw()
+    at(lines, "dcn0", method, lambda: lines.fake.deactivate(image), number=number)
+    async with lines.life():
+        await lines.until(lambda: lines.fake.image(image).status == "deactivated", "deactivated")
+        await lines.until_recorded()
+        await passes(lines, 60)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+        lines.fake.reactivate(image)
+        await lines.until_at(image, *EDGES)
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn0", image)
+
+
+async def test_data_that_were_not_uploaded_are_not_spread(lines: Stage) -> None:
+    image = lines.add_raw(data=noise(SIZE))
+    lines.blocks["central"].contents(image).corrupt(5 * MIB)
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        await passes(lines, 4 * 3600)
+        (job,) = await lines.jobs()
+        assert job.state is JobState.FAILED
+        assert {entry.result for entry in job.stores} == {CopyResult.FAILED}
+        view = lines.copy(image, "dcn0")
+        assert view.state is CopyState.FAILED
+        failed = await lines.events(EventKind.COPY_FAILED)
+        assert [event.store for event in failed] == list(EDGES)
+        assert all("os_hash_value" in event.message and "Upload the image again" in event.message for event in failed)
+        assert len(await lines.attempts(image)) == 1
+        assert lines.fake.image(image).stores == ["central"]
+        for edge in EDGES:
+            nothing_but(lines, edge)
+        # Who asks by hand may have mended it.
+        lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        assert (await lines.ended(await lines.ask(image, "dcn0"))).state is JobState.DONE
+        good(lines, image, "dcn0")
+
+
+# All or nothing.
+
+
+async def test_all_or_nothing_with_a_dead_site_leaves_nothing(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    at(lines, "dcn1", "write", lambda: lines.cut("dcn1"), number=3)
+    async with lines.life():
+        job = await lines.ended(await lines.ask(image, *EDGES, allow_failure=False))
+        assert job.state is JobState.FAILED
+        lines.heal("dcn1")
+        await passes(lines, 1200)
+    assert lines.fake.image(image).stores == ["central"]
+    for edge in EDGES:
+        nothing_but(lines, edge)
+
+
+@pytest.mark.parametrize("method", ["rename", "location"])
+async def test_all_or_nothing_takes_back_what_was_registered(lines: Stage, method: str) -> None:
+    image = lines.add_raw(tags=())
+    at(lines, "dcn1", method, lambda: lines.cut("dcn1"))
+    async with lines.life():
+        job = await lines.ended(await lines.ask(image, *EDGES, allow_failure=False))
+        assert job.state is JobState.FAILED
+        lines.heal("dcn1")
+        await passes(lines, 3600)
+    assert lines.fake.image(image).stores == ["central"]
+    for edge in EDGES:
+        nothing_but(lines, edge)
+
+
+async def test_all_or_nothing_brings_all(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    async with lines.life():
+        job = await lines.ended(await lines.ask(image, *EDGES, allow_failure=False))
+        assert job.state is JobState.DONE
+    good(lines, image, *EDGES)
+
+
+# What an earlier attempt has left.
+
+
+async def test_what_an_earlier_attempt_has_finished_is_not_sent_again(lines: Stage) -> None:
+    data = noise(SIZE)
+    image = lines.add_raw(data=data)
+    lines.blocks["dcn0"].put(f"{image}{TEMPORARY}", data[: 6 * MIB] + bytes(SIZE - 6 * MIB), snapshot=False)
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+    assert [sent(lines, store, image) for store in EDGES] == [SIZE - 6 * MIB, SIZE]
+
+
+@pytest.mark.parametrize("size", [SIZE, SIZE + 1, MIB], ids=str)
+@pytest.mark.parametrize("snapshot", [False, True], ids=["open", "sealed"])
+async def test_garbage_under_our_name_is_no_obstacle(lines: Stage, size: int, snapshot: bool) -> None:
+    image = lines.add_raw()
+    lines.blocks["dcn0"].put(f"{image}{TEMPORARY}", noise(size), snapshot=snapshot)
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+
+
+async def test_a_dead_writers_lock_is_waited_for(lines: Stage) -> None:
+    image = lines.add_raw()
+    lines.blocks["dcn0"].put(f"{image}{TEMPORARY}", noise(SIZE), snapshot=False)
+    lines.blocks["dcn0"].leave_locked(f"{image}{TEMPORARY}")
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    assert lines.imports(image) == []
+    good(lines, image, *EDGES)
+    assert lines.clock.now() - lines.running.showcase.health.started_at < timedelta(minutes=5)
+
+
+async def test_a_site_without_room_gets_its_copy_when_there_is_some(lines: Stage) -> None:
+    image = lines.add_raw()
+    at(lines, "dcn1", "write", lines.pool("dcn1").fill, number=4)
+    async with lines.life():
+        await lines.until_at(image, "dcn0")
+        await passes(lines, 60)
+        lines.pool("dcn1").other = 0
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
+
+
+# What is left over.
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "present"])
+async def test_an_unfinished_copy_that_nobody_needs_goes_into_the_trash(lines: Stage, gone: bool) -> None:
+    image = lines.add_raw()
+    left = f"{image}{TEMPORARY}"
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+        lines.blocks["dcn1"].put(left, noise(SIZE), snapshot=False)
+        if gone:
+            lines.fake.delete_image(image)
+        await lines.until(lambda: not lines.pool("dcn1").has(left), "swept")
+        await lines.until_recorded()
+        (told,) = await lines.events(EventKind.ORPHAN_TRASHED)
+        assert told.store == "dcn1"
+        assert "unfinished copy" in told.message
+        (swept,) = lines.pool("dcn1").trashed
+        assert swept.image.name == left
+        assert swept.delay >= timedelta(hours=1)
+        await passes(lines, 600)
+        assert len(await lines.events(EventKind.ORPHAN_TRASHED)) == 1
+    if not gone:
+        good(lines, image, *EDGES)
+
+
+async def test_an_unfinished_copy_that_is_wanted_waits_for_its_site(lines: Stage) -> None:
+    image = lines.add_raw()
+    left = f"{image}{TEMPORARY}"
+    at(lines, "dcn1", "write", lambda: lines.cut("dcn1"), number=4)
+    async with lines.life():
+        await lines.until_at(image, "dcn0")
+        await lines.running.intake.pause(PauseRequest(image=image, store="dcn1"))
+        lines.heal("dcn1")
+        await passes(lines, 7200)
+        assert lines.pool("dcn1").has(left)
+        lines.fake.change_image(image, tags=[])
+        (job,) = await lines.jobs()
+        await lines.running.intake.cancel(job.id, "test")
+        await lines.running.intake.resume(Scope(image=image, store="dcn1"))
+        await lines.until(lambda: not lines.pool("dcn1").has(left), "swept")
+    good(lines, image, "dcn0")
+
+
+async def test_somebody_elses_image_of_such_a_name_stays_while_it_is_open(lines: Stage) -> None:
+    image = lines.add_raw()
+    left = f"{image}{TEMPORARY}"
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+        lines.blocks["dcn1"].put(left, noise(SIZE), snapshot=False)
+        lines.pool("dcn1").images[left].watchers = 1
+        await passes(lines, 3600)
+        assert lines.pool("dcn1").has(left)
+        assert await lines.events(EventKind.REPAIR_FAILED, EventKind.ORPHAN_TRASHED) == []
+
+
+# Cancelling.
+
+
+async def test_a_cancelled_copy_is_stopped_and_what_was_sent_of_it_goes(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        slow(lines, "dcn1")
+        job = await lines.ask(image, "dcn1")
+        await lines.until(lambda: sent(lines, "dcn1", image) > 0, "under way")
+        taken = await lines.running.intake.cancel(job.id, "bob")
+        assert "copy to dcn1 is stopped" in taken.notes[0]
+        ended = await lines.ended(job)
+        assert ended.state is JobState.CANCELLED
+        assert [entry.result for entry in ended.stores] == [CopyResult.CANCELLED]
+        (event,) = await lines.events(EventKind.COPY_INTERRUPTED)
+        assert event.message == "cancelled by bob"
+        await lines.until(lambda: not lines.pool("dcn1").has(f"{image}{TEMPORARY}"), "swept")
+        await passes(lines, 600)
+    assert sent(lines, "dcn1", image) < SIZE
+    good(lines, image)
+
+
+async def test_a_copy_that_somebody_else_waits_for_goes_on(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        slow(lines, "dcn1")
+        job, other = await lines.ask(image, "dcn1"), await lines.ask(image, "dcn1")
+        await lines.until(lambda: sent(lines, "dcn1", image) > 0, "under way")
+        taken = await lines.running.intake.cancel(job.id, "bob")
+        assert "somebody else waits" in taken.notes[0]
+        assert (await lines.ended(other)).state is JobState.DONE
+    assert once(lines, "dcn1", image)
+    good(lines, image, "dcn1")
+
+
+async def test_a_policy_goes_on_with_what_a_person_has_cancelled(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        slow(lines, "dcn1")
+        job = await lines.ask(image, "dcn1")
+        await lines.until(lambda: sent(lines, "dcn1", image) > 0, "under way")
+        lines.fake.change_image(image, tags=["golden"])
+        await lines.running.intake.cancel(job.id, "bob")
+        await lines.until_at(image, *EDGES)
+    assert once(lines, "dcn1", image)
+    good(lines, image, *EDGES)
+
+
+async def test_an_image_that_is_deleted_is_not_sent_to_its_end(lines: Stage) -> None:
+    image = lines.add_raw()
+    async with lines.life():
+        slow(lines, "dcn1", seconds=60)
+        await lines.until(lambda: sent(lines, "dcn1", image) > 0, "under way")
+        lines.fake.delete_image(image)
+        await lines.until_recorded()
+    assert sent(lines, "dcn1", image) < SIZE
+    nothing_but(lines, "dcn0")
+    nothing_but(lines, "dcn1")
+
+
+def slow(stage: Stage, store: str, *, seconds: float = 4) -> None:
+    """Each write to the site takes so long."""
+
+    async def before(method: str, _: str) -> None:
+        if method == "write":
+            await stage.clock.sleep(seconds)
+
+    stage.blocks[store].before = before

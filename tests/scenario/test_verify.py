@@ -1,0 +1,297 @@
+"""Copies are compared with their image, block by block; what is damaged is told, and mended without breaking clones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgesync.domain.blocks import MIB
+from edgesync.domain.copy import CopyState, WaitReason
+from edgesync.domain.image import ImageId
+from edgesync.domain.job import CopyResult, EventKind, Job, JobState, Work
+from edgesync.domain.site import BreakerState, Defect
+from edgesync.domain.store import StoreId
+from edgesync.errors import RequestError
+from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
+from tests.fakes.blocks import FakeBlocks
+from tests.scenario.stage import STORES, Stage, set_stage
+
+DCN0, DCN1, CENTRAL = StoreId("dcn0"), StoreId("dcn1"), StoreId("central")
+
+
+@asynccontextmanager
+async def compared(folder: Path, **document: Any) -> AsyncIterator[Stage]:
+    """A stage where Glance makes the copies, and edgesync can look into them."""
+    async with set_stage(folder, blocks=True, **{"rbd": {"enabled": False}, **document}) as stage:
+        yield stage
+
+
+async def spread(stage: Stage, name: str = "rhel", *, mebibytes: int = 24) -> ImageId:
+    """An image whose hash is that of its data, with a copy everywhere."""
+    image = stage.add_raw(name, mebibytes=mebibytes)
+    await stage.until_at(image, *STORES)
+    return image
+
+
+async def verify(stage: Stage, image: str | None = None, **said: Any) -> tuple[Job, ...]:
+    request = VerificationRequest(image=image, all=image is None, **said)
+    return (await stage.running.intake.verify(request)).jobs
+
+
+async def outcome(stage: Stage, image: str, **said: Any) -> dict[str, tuple[CopyResult, str]]:
+    (job,) = await verify(stage, image, **said)
+    ended = await stage.ended(job)
+    return {entry.store: (entry.result, entry.reason) for entry in ended.stores}
+
+
+def finding(stage: Stage, image: str, store: str) -> Defect | None:
+    found = stage.picture.site(StoreId(store)).findings.get(ImageId(image))
+    return found.defect if found else None
+
+
+@asynccontextmanager
+async def flattening(blocks: FakeBlocks) -> AsyncIterator[None]:
+    """The site's manager does what it is told."""
+
+    async def at_work() -> None:
+        while True:
+            blocks.flatten_now()
+            await blocks.cluster.clock.sleep(1)
+
+    task = asyncio.create_task(at_work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_sound_copies_are_told_so_and_show_when(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life():
+        image = await spread(stage)
+        found = await outcome(stage, image)
+        assert {store: result for store, (result, _) in found.items()} == dict.fromkeys(STORES, CopyResult.SOUND)
+        assert stage.copy(image, "dcn0").verified_at is not None
+        assert stage.blocks["central"].fetched == 24 * MIB, "read once for all"
+        assert stage.blocks["dcn0"].fetched == 0
+        assert stage.blocks["dcn0"].sent == []
+        await outcome(stage, image)
+        assert stage.blocks["central"].fetched == 24 * MIB, "and remembered"
+        assert all(attempt.work is Work.COPY for attempt in await stage.attempts(image))
+
+
+async def test_a_copy_that_edgesync_makes_is_verified_by_that(tmp_path: Path) -> None:
+    async with compared(tmp_path, rbd={"enabled": True}) as stage, stage.life():
+        image = await spread(stage)
+        await stage.until(lambda: stage.copy(image, "dcn0").verified_at is not None, "verified")
+        assert stage.imports(image) == []
+        found = await outcome(stage, image)
+        assert all(result is CopyResult.SOUND for result, _ in found.values())
+        assert stage.blocks["central"].fetched == 24 * MIB, "its digests were taken while it was copied"
+
+
+async def test_damage_is_named_and_told_everywhere(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(9 * MIB)
+        found = await outcome(stage, image)
+        assert found["dcn1"][0] is found["central"][0] is CopyResult.SOUND
+        result, reason = found["dcn0"]
+        assert result is CopyResult.DAMAGED
+        assert reason == f"1 damaged range (64 KiB): bytes {9 * MIB}-{9 * MIB + 65535}"
+        await stage.until(lambda: finding(stage, image, "dcn0") is Defect.DAMAGED, "a finding")
+        assert stage.copy(image, "dcn0").state is CopyState.BROKEN
+        (told,) = await stage.events(EventKind.COPY_BROKEN)
+        assert str(9 * MIB) in told.message
+        assert stage.blocks["dcn0"].data(image) != stage.blocks["dcn1"].data(image), "nobody asked to mend it"
+
+
+async def test_damage_is_known_to_the_next_daemon(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage:
+        async with stage.life():
+            image = await spread(stage)
+            stage.blocks["dcn0"].contents(image).corrupt(MIB)
+            await outcome(stage, image)
+        async with stage.life():
+            await stage.until(lambda: stage.running.showcase.picture is not None, "first look")
+            await stage.until(lambda: finding(stage, image, "dcn0") is Defect.DAMAGED, "still a finding")
+            assert len(await stage.events(EventKind.COPY_BROKEN)) == 2
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["asked", "by policy"])
+async def test_a_damaged_copy_is_made_good_again(tmp_path: Path, asked: bool) -> None:
+    async with compared(tmp_path, audit={"repair": "report" if asked else "fix"}) as stage, stage.life():
+        image = await spread(stage)
+        good, location = stage.blocks["dcn1"].data(image), stage.fake.image(image)
+        stage.blocks["dcn0"].contents(image).corrupt(9 * MIB)
+        async with flattening(stage.blocks["dcn0"]):
+            found = await outcome(stage, image, repair=asked)
+            if asked:
+                assert found["dcn0"][0] is CopyResult.REPAIRED
+                assert "8192 KiB came from central" in found["dcn0"][1]
+            await stage.until(lambda: stage.blocks["dcn0"].data(image) == good, "mended")
+            await stage.until_recorded()
+        await stage.until(lambda: finding(stage, image, "dcn0") is None, "no finding any more")
+        assert stage.pool("dcn0").image(image).protected
+        assert sum(sent.length for sent in stage.blocks["dcn0"].sent) == 8 * MIB, "one object"
+        assert stage.blocks["dcn1"].sent == stage.blocks["central"].sent == []
+        assert stage.fake.image(image).stores == location.stores
+        assert await stage.blocks["dcn0"].parent(image) is None
+        assert [entry.image.name for entry in stage.pool("dcn0").trashed if "damaged" in entry.image.name]
+        assert (await outcome(stage, image))["dcn0"][0] is CopyResult.SOUND
+
+
+async def test_clones_of_a_damaged_copy_are_named_and_live_on(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life():
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        stage.pools.clone("dcn0", image, "vms/disk-7")
+        async with flattening(stage.blocks["dcn0"]):
+            found = await outcome(stage, image, repair=True)
+        assert found["dcn0"][0] is CopyResult.REPAIRED
+        assert "vms/disk-7" in found["dcn0"][1]
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+        (kept,) = [name for name in stage.pool("dcn0").images if name.startswith(f"{image}.damaged.")]
+        assert stage.pool("dcn0").image(kept).children == ("vms/disk-7",)
+
+
+async def test_without_a_manager_everything_comes_from_the_hub(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life():
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        stage.blocks["dcn0"].manages = False
+        assert (await outcome(stage, image, repair=True))["dcn0"][0] is CopyResult.REPAIRED
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+        assert sum(sent.length for sent in stage.blocks["dcn0"].sent[-3:]) == 24 * MIB
+
+
+@pytest.mark.parametrize("method", ["clone", "write", "flatten", "seal", "rename", "trash"])
+async def test_a_daemon_that_dies_in_the_middle_of_a_repair_is_made_up_for(tmp_path: Path, method: str) -> None:
+    """Before each step, and for the renames before each of both."""
+    async with compared(tmp_path) as stage:
+        died = asyncio.Event()
+        left = 2 if method == "rename" else 1
+
+        async def die(name: str, _image: str) -> None:
+            nonlocal left
+            if name == method and left:
+                left -= 1
+                if not left:
+                    died.set()
+                    await asyncio.Event().wait()
+
+        async with stage.life():
+            image = await spread(stage)
+            stage.blocks["dcn0"].contents(image).corrupt(MIB)
+            stage.blocks["dcn0"].before = die
+            async with flattening(stage.blocks["dcn0"]):
+                (job,) = await verify(stage, image, repair=True)
+                await stage.until(died.is_set, "in the middle of it")
+        async with stage.life(), flattening(stage.blocks["dcn0"]):
+            ended = await stage.ended(job)
+            assert {entry.store: entry.result for entry in ended.stores}[DCN0] is CopyResult.REPAIRED
+            assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+            assert [name for name in stage.pool("dcn0").images if name != image] == []
+
+
+async def test_nothing_is_copied_from_a_damaged_hub(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life():
+        image = stage.add_golden()
+        await stage.until_at(image, *STORES)
+        # What the fake made up does not hash to what Glance wrote down.
+        found = await outcome(stage, image)
+        assert found["central"][0] is CopyResult.DAMAGED
+        assert "os_hash_value" in found["central"][1]
+        assert found["dcn0"][0] is CopyResult.FAILED, "there is nothing to compare it with"
+        await stage.until(lambda: finding(stage, image, "central") is Defect.DAMAGED, "a finding")
+        stage.fake.forget_location(image, "dcn1")
+        stage.fake.remove_orphan("dcn1", image)
+        await stage.until(lambda: stage.waits(image, "dcn1", WaitReason.NOT_AT_HUB), "nothing comes from there")
+
+
+async def test_deep_reads_the_hubs_data_again(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        await outcome(stage, image)
+        before = stage.blocks["central"].fetched
+        found = await outcome(stage, image, deep=True)
+        assert all(result is CopyResult.SOUND for result, _ in found.values())
+        assert "sha512" in found["dcn0"][1]
+        assert stage.blocks["central"].fetched == before + 24 * MIB, "once for all copies"
+        stage.blocks["central"].contents(image).corrupt(17 * MIB)
+        found = await outcome(stage, image, deep=True)
+        assert found["central"] == (
+            CopyResult.DAMAGED,
+            f"1 damaged range (64 KiB): bytes {17 * MIB}-{17 * MIB + 65535}",
+        )
+
+
+async def test_a_verification_waits_for_a_pause_and_for_a_dead_site(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life() as daemon:
+        image = await spread(stage)
+        await daemon.intake.pause(PauseRequest(store="dcn0"))
+        stage.cut("dcn1")
+        await stage.until(lambda: stage.picture.site(DCN1).breaker.state is BreakerState.OPEN, "it is down")
+        (job,) = await verify(stage, image)
+        await stage.clock.sleep(120)
+        waiting = await daemon.journal.job(job.id)
+        assert waiting.pending == {DCN0, DCN1}
+        await daemon.intake.resume(Scope(store="dcn0"))
+        stage.heal("dcn1")
+        assert (await stage.ended(job)).state is JobState.DONE
+
+
+async def test_all_images_are_verified_those_first_that_were_longest_ago(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life():
+        first, second = await spread(stage, "a"), await spread(stage, "b")
+        await outcome(stage, first)
+        await stage.until(lambda: stage.copy(first, "central").verified_at is not None, "shown")
+        jobs = await verify(stage, stores=("dcn0",))
+        assert [job.image for job in jobs] == [second, first]
+        assert all(entry.store == "dcn0" for job in jobs for entry in job.stores)
+        for job in jobs:
+            assert (await stage.ended(job)).state is JobState.DONE
+
+
+async def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    async with set_stage(tmp_path, ceph=("central", "dcn0")) as stage, stage.life() as daemon:
+        image = stage.add_golden(stores=("central",))
+        await stage.until_at(image, *STORES)
+        with pytest.raises(RequestError, match="not configured for dcn1"):
+            await daemon.intake.verify(VerificationRequest(image=image, stores=("dcn1",)))
+        other = stage.fake.add_image(name="elsewhere", stores=["central"])
+        await stage.until(lambda: other in stage.picture.world.images, "seen")
+        with pytest.raises(RequestError, match="no copy in dcn0"):
+            await daemon.intake.verify(VerificationRequest(image=other, stores=("dcn0",)))
+
+
+async def test_the_scrub_compares_every_copy_in_time_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    scrub = {"every": "3h", "bandwidth": "1 MiB/s"}
+    async with compared(tmp_path, scrub=scrub) as stage:
+        async with stage.life() as daemon:
+            images = [await spread(stage, f"img{number}") for number in range(3)]
+            scrubbing = asyncio.create_task(daemon.scrub.run())
+            await stage.until(lambda: len(daemon.sites.sites([DCN0])[DCN0].verified) >= 2, "two of three")
+            scrubbing.cancel()
+            done = dict(daemon.sites.sites([DCN0])[DCN0].verified)
+            first, second = sorted(found.at for found in done.values())[:2]
+            assert second - first >= timedelta(seconds=24), "at 1 MiB/s"
+        async with stage.life() as daemon:
+            scrubbing = asyncio.create_task(daemon.scrub.run())
+            await stage.until(lambda: len(daemon.sites.sites([DCN0])[DCN0].verified) == 3, "the rest")
+            after = daemon.sites.sites([DCN0])[DCN0].verified
+            assert {image: after[image].at for image in done} == {image: found.at for image, found in done.items()}
+            stage.blocks["dcn0"].contents(images[0]).corrupt(MIB)
+            async with flattening(stage.blocks["dcn0"]):
+                while stage.blocks["dcn0"].data(images[0]) != stage.blocks["dcn1"].data(images[0]):
+                    assert stage.clock.now() - first < timedelta(hours=5), "found and mended"
+                    await stage.clock.sleep(600)
+            scrubbing.cancel()
+            assert len(await stage.events(EventKind.COPY_BROKEN)) == 1

@@ -1,0 +1,177 @@
+"""From a sealed image to a copy that Glance knows, whatever Glance, the site and rivals do meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from edgesync.domain.image import Image, TaskId, temporary_name
+from edgesync.errors import ConflictError, NotFoundError, PermanentError, TransientError, UnreachableError
+from edgesync.execute.rbd.publication import GlanceAwayError, publish
+from edgesync.execute.rbd.target import Target
+from tests.builders import image
+from tests.fakes.blocks import FakeBlocks
+from tests.fakes.cluster import FakeCluster
+from tests.unit.execute.doubles import DCN0, Rig, rig
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A site with a sealed image, and the Glance that shall know of it."""
+
+    on: Rig = field(default_factory=rig)
+    image: Image = field(default_factory=image)
+
+    def __post_init__(self) -> None:
+        self.on.glance.put(self.image)
+        self.cluster = FakeCluster("dcn0", clock=self.on.clock)
+        self.blocks = FakeBlocks(self.cluster)
+        self.blocks.put(self.temporary, b"data")
+        self.target = Target(DCN0, self.blocks, self.image.id, trash_delay=timedelta(hours=1))
+
+    @property
+    def temporary(self) -> str:
+        return temporary_name(self.image.id)
+
+    @property
+    def added(self) -> int:
+        return sum(call[0] == "add_location" for call in self.on.glance.calls)
+
+    async def publish(self) -> str:
+        return await publish(self.on.bench, self.target)
+
+    def sealed_still(self) -> bool:
+        """It has our name, and no other."""
+        return set(self.cluster.images) == {self.temporary} and self.cluster.images[self.temporary].snapshot
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+async def test_it_gets_its_name_and_then_its_location(site: Site) -> None:
+    assert await site.publish() == ""
+    assert set(site.cluster.images) == {site.image.id}
+    assert DCN0 in site.on.glance.images[site.image.id].stores
+    ((_, _, url, store),) = site.on.glance.calls
+    assert (url, store) == (await site.target.location(), DCN0)
+
+
+async def test_a_location_that_is_there_though_it_was_refused_is_ours(site: Site) -> None:
+    async def taken(method: str, _: str) -> None:
+        if method == "location":
+            site.on.glance.arrive(site.image.id, DCN0)
+
+    site.blocks.before = taken
+    site.on.glance.refusals["add_location"].append(PermanentError("it already exists"))
+    assert await site.publish() == ""
+    assert set(site.cluster.images) == {site.image.id}
+
+
+async def test_a_location_that_glance_forgets_is_added_again(site: Site) -> None:
+    site.on.glance.forgets = 2
+    assert await site.publish() == ""
+    assert site.added == 3
+
+
+async def test_one_that_it_forgets_always_is_a_failure_that_leaves_the_name_free(site: Site) -> None:
+    site.on.glance.forgets = 100
+    with pytest.raises(TransientError, match="does not show it"):
+        await site.publish()
+    assert site.added == 3
+    assert site.sealed_still()
+
+
+async def test_what_glance_refuses_for_good_leaves_the_name_free(site: Site) -> None:
+    site.on.glance.refusals["add_location"].append(PermanentError("locations are invisible"))
+    with pytest.raises(PermanentError, match="invisible"):
+        await site.publish()
+    assert site.added == 1
+    assert site.sealed_still()
+
+
+async def test_a_server_error_is_tried_again(site: Site) -> None:
+    site.on.glance.refusals["add_location"].append(TransientError("HTTP 500"))
+    assert await site.publish() == ""
+    assert site.added == 2
+
+
+async def test_a_request_that_may_still_arrive_keeps_the_name(site: Site) -> None:
+    site.on.glance.refusals["add_location"] += [UnreachableError("silence")] * 3
+    with pytest.raises(GlanceAwayError):
+        await site.publish()
+    assert set(site.cluster.images) == {site.image.id}
+
+
+@pytest.mark.parametrize("method", ["image", "tasks"])
+async def test_a_silent_glance_is_told_from_a_silent_site(site: Site, method: str) -> None:
+    site.on.glance.change(site.image.id, lock=TaskId("theirs"))
+    site.on.glance.refusals[method].append(UnreachableError("silence"))
+    with pytest.raises(GlanceAwayError):
+        await site.publish()
+    assert site.sealed_still()
+
+
+async def test_an_image_that_somebody_imports_is_left_alone(site: Site) -> None:
+    site.on.glance.change(site.image.id, lock=TaskId("theirs"))
+    site.on.glance.task("theirs")
+    with pytest.raises(ConflictError, match="holds the image"):
+        await site.publish()
+    assert site.added == 0
+    assert site.sealed_still()
+
+
+async def test_one_that_is_not_active_is_left_alone(site: Site) -> None:
+    site.on.glance.change(site.image.id, status="deactivated")
+    with pytest.raises(ConflictError, match="became deactivated"):
+        await site.publish()
+    assert site.sealed_still()
+
+
+async def test_a_copy_of_somebody_elses_makes_ours_needless(site: Site) -> None:
+    site.on.glance.arrive(site.image.id, DCN0)
+    assert await site.publish() == "somebody else's copy came first"
+    assert [entry.image.name for entry in site.cluster.trashed] == [site.temporary]
+
+
+async def test_a_rival_that_has_the_name_already_goes_first(site: Site) -> None:
+    site.cluster.put_partial(site.image.id, watchers=1)
+    with pytest.raises(ConflictError):
+        await site.publish()
+    assert set(site.cluster.images) == {site.image.id, site.temporary}
+    assert site.cluster.images[site.image.id].watchers
+
+
+async def test_a_rename_whose_answer_is_lost_is_taken_back(site: Site) -> None:
+    async def lost(method: str, _: str) -> None:
+        site.cluster.answers_lost = method == "rename" and ours_is_there(site)
+
+    site.blocks.before = lost
+    with pytest.raises(UnreachableError):
+        await site.publish()
+    assert site.sealed_still()
+
+
+def ours_is_there(site: Site) -> bool:
+    return site.temporary in site.cluster.images
+
+
+async def test_of_an_image_that_goes_in_this_moment_no_name_stays(site: Site) -> None:
+    async def gone(method: str, _: str) -> None:
+        if method == "location":
+            del site.on.glance.images[site.image.id]
+
+    site.blocks.before = gone
+    site.on.glance.refusals["add_location"].append(NotFoundError("gone"))
+    with pytest.raises(NotFoundError):
+        await site.publish()
+    assert site.sealed_still()
+
+
+async def test_a_finished_image_that_somebody_took_away_is_not_an_image_that_is_gone(site: Site) -> None:
+    site.cluster.remove(site.temporary)
+    with pytest.raises(TransientError, match="taken away"):
+        await site.publish()
