@@ -65,6 +65,7 @@ bench: venv lab-install
 	$(BIN)/python -m tests.bench.passes
 	$(BIN)/python -m tests.bench.plans
 	$(BIN)/python -m tests.bench.dead_site
+	$(BIN)/python -m tests.bench.copies
 
 lab-install: venv
 	$(LAB) install
