@@ -157,6 +157,8 @@ class Copying:
         self._promise.check(hasher)
         if self._known is None:
             await self._original.keep(self._image, source.digests)
+            # From now on known: who begins again after a cut finds what is complete.
+            self._known = source.digests
             self._digests.set_result(source.digests)
         return source.digests
 
