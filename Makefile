@@ -47,7 +47,7 @@ test: venv lab-install
 
 # The long forms of what `make test` runs in short: rivals and random kills in the lab, then hours of random worlds.
 soak: venv lab-install
-	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/lab/test_recovery.py
+	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/lab/test_recovery.py tests/lab/test_rbd_rivals.py tests/lab/test_rbd_cut.py
 	EDGESYNC_SOAK=1 $(BIN)/pytest -q -n 2 tests/scenario/test_model.py
 
 check: venv
