@@ -19,8 +19,8 @@ from edgesync.clients.documents import document, of_image
 from edgesync.clients.level import find_level
 from edgesync.clients.listing import pages
 from edgesync.clients.stores import StoreList
-from edgesync.clients.streaming import Upload
-from edgesync.clients.transport import STREAM, Answer, Call, Observer, Sleep, Transport
+from edgesync.clients.streaming import Sleep, Upload
+from edgesync.clients.transport import STREAM, Answer, Call, Observer, Transport
 from edgesync.clients.wire import ImageReader, image_document, read_tasks
 from edgesync.domain.image import Image, ImageId, ImportTask
 from edgesync.domain.job import ImportSource
@@ -61,6 +61,7 @@ class GlanceClient:
         self._import_deadline = import_deadline
         # Seconds in which no part of an upload gets on.
         self._stage_deadline = stage_deadline
+        self._sleep = sleep
         self._page_size = page_size
         self._reader = ImageReader()
         self._stores = StoreList(self._transport)
@@ -193,7 +194,7 @@ class GlanceClient:
         # Also sees to a fresh token and to the states that Glance would refuse only after having been sent something.
         if (await self.image(image)).status != "queued":
             raise import_refusals.not_waiting(image)
-        upload = Upload(data, deadline=self._stage_deadline)
+        upload = Upload(data, deadline=self._stage_deadline, sleep=self._sleep)
         call = Call(
             operation="stage",
             what=f"send the data of image {image}",

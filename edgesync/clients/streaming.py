@@ -7,9 +7,14 @@ memory but the chunk that is being sent: the next one is asked for when the netw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
+
+Sleep = Callable[[float], Awaitable[None]]
+
+# Seconds in which Glance can refuse an upload and be heard.
+HESITATION = 1.0
 
 
 class Stage(StrEnum):
@@ -21,11 +26,16 @@ class Stage(StrEnum):
 
 
 class Upload:
-    """One stream. `deadline` is in seconds without any progress."""
+    """One stream. `deadline` is in seconds without any progress.
 
-    def __init__(self, data: AsyncIterable[bytes], *, deadline: float) -> None:
+    A server that refuses an upload without having read it closes the connection, and the refusal is lost if more data
+    are on their way by then (tried). So the first byte goes alone, and the rest hesitates.
+    """
+
+    def __init__(self, data: AsyncIterable[bytes], *, deadline: float, sleep: Sleep) -> None:
         self._data = data
         self._deadline = deadline
+        self._sleep = sleep
         self._limit: asyncio.Timeout | None = None
         self._waits_for = Stage.SOURCE
         # Bytes that the network has taken.
@@ -50,7 +60,7 @@ class Upload:
     async def body(self) -> AsyncIterator[bytes]:
         """The chunks, for the HTTP library."""
         try:
-            async for chunk in self._data:
+            async for chunk in self._pieces():
                 self._moved(Stage.GLANCE)
                 yield chunk
                 self.sent += len(chunk)
@@ -60,6 +70,17 @@ class Upload:
             self.failure = error
             raise
         self._moved(Stage.ANSWER)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        hesitates = True
+        async for chunk in self._data:
+            if hesitates and len(chunk) > 1:
+                yield chunk[:1]
+                await self._sleep(HESITATION)
+                yield chunk[1:]
+            else:
+                yield chunk
+            hesitates = False
 
     def _moved(self, waits_for: Stage) -> None:
         self._waits_for = waits_for

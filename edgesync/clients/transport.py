@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,11 +21,10 @@ from tenacity.wait import wait_random_exponential
 
 from edgesync.clients.auth import Auth
 from edgesync.clients.refusals import means_clones, plain, token_refused
-from edgesync.clients.streaming import Upload
+from edgesync.clients.streaming import Sleep, Upload
 from edgesync.errors import EdgesyncError, PermanentError, RequestError, TransientError, UnreachableError
 
 Observer = Callable[[str, str, float], None]
-Sleep = Callable[[float], Awaitable[None]]
 
 # A server that asks for more patience than this gets it from the caller, not from a request that waits.
 MOST_PATIENCE = 60.0
@@ -176,9 +175,12 @@ class Transport:
                 outcome = str(response.status)
                 body = await _read(response, call)
                 failure = _server_failure(call, response, body)
+                if upload:
+                    # Or the rest of what it has just refused would still be sent.
+                    response.close()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = "timeout" if isinstance(error, TimeoutError) else outcome
-            raise self._no_answer(call, root, error) from error
+            raise self._no_answer(call, root, error, sending=upload is not None) from error
         finally:
             self._on_request(call.operation, outcome, time.monotonic() - started)
         if failure is not None:
@@ -189,7 +191,7 @@ class Transport:
         deadline = call.deadline or self._deadline
         return aiohttp.ClientTimeout(total=deadline, sock_connect=min(10.0, deadline))
 
-    def _no_answer(self, call: Call, root: str, error: Exception) -> EdgesyncError:
+    def _no_answer(self, call: Call, root: str, error: Exception, *, sending: bool = False) -> EdgesyncError:
         where = f"Can't {call.what}. Glance at {root}"
         check = "Check that glance-api and the proxy in front of it run and can be reached from here."
         if isinstance(error, aiohttp.ClientSSLError):
@@ -211,6 +213,10 @@ class Transport:
             return UnreachableError(f"{where} did not answer within {deadline:g} seconds.", remedy=check)
         if isinstance(error, aiohttp.ClientPayloadError):
             return _in_doubt(call, f"{where} broke off in the middle of its answer.", check)
+        if sending:
+            # A server that refuses a request before it has read the data closes, and its answer may be lost with that.
+            why = "Glance's log tells why: it may have refused the data, by its policy or a quota."
+            return UnreachableError(f"{where} closed the connection while the data were sent.", remedy=f"{why} {check}")
         return UnreachableError(f"{where} closed the connection without an answer.", remedy=check)
 
     async def _session(self, call: Call) -> aiohttp.ClientSession:

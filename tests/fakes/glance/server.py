@@ -62,7 +62,7 @@ class FakeGlance:
         self._app = GlanceApp(
             sim=self.sim, clock=self.clock, settings=self.settings, faults=self.faults, requests=self.requests
         )
-        self._runner = web.AppRunner(self._app.build(), access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(self._app.build(), access_log=None, shutdown_timeout=0.1, lingering_time=0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
         self._port = int(self._runner.addresses[0][1])

@@ -175,6 +175,31 @@ async def test_a_stream_is_never_sent_twice(fake: FakeGlance, watched: Watched, 
     assert fake.count("stage") == 1
 
 
+async def test_a_refusal_is_heard_before_the_data_are_sent(fake: FakeGlance, watched: Watched, queued: ImageId) -> None:
+    """A server that closes on data which it does not want takes its answer with it."""
+    taken: list[int] = []
+
+    async def counted() -> AsyncIterator[bytes]:
+        for number in range(8):
+            taken.append(number)
+            yield bytes(MIB)
+
+    fake.faults.add(Fault(operation="stage", kind=status(403)))
+    with pytest.raises(PermanentError):
+        await watched.glance.stage(queued, counted())
+    assert taken == [0]
+
+
+async def test_a_closed_connection_sends_people_to_glances_log(
+    fake: FakeGlance, watched: Watched, queued: ImageId
+) -> None:
+    """It closes on what it refuses without having read it, and the refusal may be lost."""
+    fake.faults.add(Fault(operation="stage", kind=Reset()))
+    with pytest.raises(UnreachableError, match="while the data were sent") as closed:
+        await watched.glance.stage(queued, chunks(MIB))
+    assert "Glance's log tells why" in closed.value.remedy
+
+
 async def test_a_token_that_dies_during_the_upload_is_not_asked_for_again(
     fake: FakeGlance, watched: Watched, queued: ImageId
 ) -> None:
