@@ -260,6 +260,19 @@ class DaemonProcess:
         """The stores of all imports that Glance was asked for, one that was asked for twice twice."""
         return sorted(store for task in self.tasks(image) for store in task["input"]["backend"])
 
+    def sent(self, image: str) -> list[tuple[str, list[str]]]:
+        """Method and stores of every import that Glance was asked for, first to last.
+
+        Glance tells the times in whole seconds: within one, the order is that of edgesync's history.
+        """
+        begun = [event["message"].rpartition("to ")[2] for event in self.events(image, "copy-started")]
+
+        def order(task: dict[str, Any]) -> tuple[str, int]:
+            return task["created_at"], begun.index(", ".join(task["input"]["backend"]))
+
+        asked = [task["input"] for task in sorted(self.tasks(image), key=order)]
+        return [(given["import_req"]["method"]["name"], given["backend"]) for given in asked]
+
     def good(self, image: str, *sites: str, size: int) -> None:
         """The copies are there, whole and bootable, and nowhere else."""
         expected = hashlib.sha512(random_image(size, seed=size % 97).read_bytes()).hexdigest()

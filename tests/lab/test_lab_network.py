@@ -71,11 +71,19 @@ def test_a_write_over_a_cut_link_ends_at_its_deadline_or_when_the_link_is_back(b
     assert status.healthy(breakable)
 
 
+def sent_again() -> int:
+    """Bytes, at most, that TCP has sent again at central: a loaded kernel loses packets on the way to itself."""
+    counters = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:")]
+    return int(dict(zip(*counters, strict=True))["RetransSegs"]) * 1514
+
+
 def test_the_wire_shows_what_clients_send(lab: Lab) -> None:
     before, elsewhere = links.wire(lab, "dcn0"), links.wire(lab, "dcn1")
+    repeated = sent_again()
     write(lab, "dcn0", 32 * MIB, deadline=60)
     after = links.wire(lab, "dcn0")
-    assert 32 * MIB < after.sent - before.sent < 32 * MIB * 1.02
+    repeated = sent_again() - repeated
+    assert 32 * MIB < after.sent - before.sent < 32 * MIB * 1.02 + repeated
     assert after.received - before.received < MIB
     assert links.wire(lab, "dcn1").sent - elsewhere.sent < MIB
 
