@@ -25,9 +25,9 @@ from edgesync.execute.rbd.bases import Shelf
 from edgesync.execute.rbd.comparison import note_sound
 from edgesync.execute.rbd.lines import Lines
 from edgesync.execute.rbd.memory import Memory
-from edgesync.execute.rbd.original import SourceDamagedError
 from edgesync.execute.rbd.passage import Passage
 from edgesync.execute.rbd.resources import Resources
+from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.record import NO_REST
 from edgesync.execute.workbench import Workbench

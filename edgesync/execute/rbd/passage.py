@@ -15,9 +15,10 @@ from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, UnreachableError
 from edgesync.execute.rbd.bases import Bases, Shelf
 from edgesync.execute.rbd.copying import Copying
-from edgesync.execute.rbd.original import Original, SourceDamagedError
+from edgesync.execute.rbd.original import Original
 from edgesync.execute.rbd.publication import GlanceAwayError, publish
 from edgesync.execute.rbd.resources import Resources
+from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.wording import told
 from edgesync.execute.workbench import Workbench
