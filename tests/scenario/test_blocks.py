@@ -136,6 +136,24 @@ async def test_a_hub_that_dies_is_nobodys_failure(lines: Stage, method: str) -> 
     assert once(lines, "dcn1", image)
 
 
+@pytest.mark.parametrize(("store", "method"), [("central", "read"), ("dcn1", "write"), ("dcn1", "digests")])
+async def test_a_mistake_of_edgesyncs_own_ends_the_attempt_and_not_the_daemon(
+    lines: Stage, store: str, method: str
+) -> None:
+    """Nobody waits for ever for what the mistake has kept from coming."""
+    image = lines.add_raw()
+
+    def mistake() -> None:
+        raise RuntimeError("a bug")
+
+    at(lines, store, method, mistake, number=3 if method != "digests" else 1)
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn0", image)
+
+
 @pytest.mark.parametrize("method", ["write", "seal", "rename", "location"])
 async def test_a_glance_that_dies_is_waited_for(lines: Stage, method: str) -> None:
     image = lines.add_raw()

@@ -89,6 +89,8 @@ class Passage:
         self._halted.set()
 
     async def _run(self, targets: Sequence[Target]) -> None:
+        if not targets:
+            return
         original = Original(self._shelf.blocks[self._shelf.hub], self._journal, self._resources)
         bases = Bases(self._image, self._shelf, self._journal, original)
         try:
@@ -112,7 +114,8 @@ class Passage:
             # The source's.
             self.damage = error if isinstance(error, SourceDamagedError) else None
             for target in targets:
-                self._out(target, error)
+                if target.store not in self._results:
+                    self._out(target, error)
 
     @property
     def image(self) -> ImageId:
@@ -139,15 +142,14 @@ class Passage:
         return {store: lane.position for store, lane in lanes.items()}
 
     async def _all(self, copying: Copying, targets: Sequence[Target]) -> None:
-        """The sites go on by themselves; when all have ended, nobody needs the source any more."""
-        leading = asyncio.create_task(self._lead(copying))
-        sites = [asyncio.create_task(self._site(copying, target)) for target in targets]
-        try:
-            await asyncio.gather(*sites)
-        finally:
-            for task in (leading, *sites):
-                task.cancel()
-            await asyncio.gather(leading, *sites, return_exceptions=True)
+        """The sites go on by themselves; when all have ended, nobody needs the source any more.
+
+        What is nobody's refusal, but a mistake of ours, ends all of them and is raised.
+        """
+        async with asyncio.TaskGroup() as group:
+            leading = group.create_task(self._lead(copying))
+            await asyncio.wait([group.create_task(self._site(copying, target)) for target in targets])
+            leading.cancel()
 
     async def _lead(self, copying: Copying) -> None:
         try:

@@ -12,7 +12,6 @@ from contextlib import aclosing
 
 import structlog
 
-from edgesync.errors import EdgesyncError
 from edgesync.execute.rbd.lane import Lane, held
 from edgesync.execute.rbd.memory import Memory
 from edgesync.execute.rbd.source import AHEAD, Chunk, Source
@@ -33,7 +32,7 @@ class Spread:
         self._news = news
         self._attached: list[Lane] = []
         self._begun = False
-        self._broken: EdgesyncError | None = None
+        self._broken: Exception | None = None
 
     def wanted(self, chunk: Chunk) -> bool:
         """Whether any lane that reads with others lacks some of it."""
@@ -48,7 +47,8 @@ class Spread:
                     await self._let_go()
                     for lane in self._attached:
                         await lane.put(chunk)
-        except EdgesyncError as error:
+        except Exception as error:
+            # Of whatever class: the lanes wait for chunks that never come.
             self._broken = error
             raise
         finally:
@@ -60,6 +60,10 @@ class Spread:
         """Have a lane read with the others, unless they have begun."""
         if not self._begun and lane not in self._attached:
             self._attached.append(lane)
+
+    async def leave(self, lane: Lane) -> None:
+        """Its site is out, or has everything: nobody waits for it any more."""
+        await self._set_attached([other for other in self._attached if other is not lane])
 
     async def feed(self, lane: Lane) -> None:
         """Hand a lane everything, and close it; return early when its site fails. Raises what reading raises."""
