@@ -97,11 +97,17 @@ class Copying:
         try:
             if self._known is not None and await target.sealed(self._known):
                 return
+            if target.named:
+                # Not these data, or nobody can tell: that name is no place to make it good.
+                await target.unname()
             want = await self._unless_broken(self._filled(target))
         finally:
-            # Nobody waits for a site that is out.
-            self._arrived(target.store)
+            self.without(target.store)
         await target.check(want)
+
+    def without(self, store: StoreId) -> None:
+        """A site needs nothing (more): nobody waits for it."""
+        self._arrived(store)
 
     async def _filled(self, target: Target) -> Digests:
         """Write what a site's image lacks; the digests that it has to have now."""
@@ -122,8 +128,9 @@ class Copying:
     async def _unless_broken(self, work: Coroutine[Any, Any, T]) -> T:
         """Its result, unless the source breaks before."""
         working = asyncio.create_task(work)
+        either: set[asyncio.Future[Any]] = {working, self._broken}
         try:
-            await asyncio.wait({working, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return working.result() if working.done() else self._broken.result()
         finally:
             working.cancel()

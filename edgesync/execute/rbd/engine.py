@@ -7,7 +7,7 @@ image under a name of ours, with which the next attempt goes on: its digests tel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.execute.preflight import out_of_reach
 from edgesync.execute.rbd.bases import Shelf
 from edgesync.execute.rbd.comparison import note_sound
+from edgesync.execute.rbd.leftovers import Leftovers
 from edgesync.execute.rbd.lines import Lines
 from edgesync.execute.rbd.memory import Memory
 from edgesync.execute.rbd.passage import Passage
@@ -80,8 +81,11 @@ class RbdEngine:
         try:
             image = await self._bench.look(attempt.image)
             await self._bench.recorder.followed(attempt)
-            if missing := {*attempt.stores, self._bench.hub} - self._blocks.keys():
-                await self._conclude(attempt, _without(attempt, image, missing), ours=image.stores)
+            if missing := self._missing(attempt):
+                leftovers = Leftovers(self._bench, self._blocks, attempt, image)
+                there = image.stores.intersection(attempt.stores)
+                ours = {store for store in there if await leftovers.ours(store)}
+                await self._conclude(attempt, _without(attempt, image, missing), ours=ours)
                 return
             await self._carry_out(attempt, image)
         except NotFoundError:
@@ -95,12 +99,14 @@ class RbdEngine:
         return frozenset(store for passage in halted for store in passage.unfinished)
 
     async def _carry_out(self, attempt: Attempt, image: Image) -> None:
-        passage = Passage(self._bench, attempt, image, self._journal, self._shelf(), resources=self.resources)
+        leftovers = Leftovers(self._bench, self._blocks, attempt, image)
+        passage = Passage(
+            self._bench, attempt, image, self._journal, self._shelf(), leftovers, resources=self.resources
+        )
         targets = self._targets(attempt)
         self._passages[attempt] = passage
         beside = [asyncio.create_task(self._tell(attempt, image, passage)), asyncio.create_task(self._watch(passage))]
         try:
-            await self._resume(passage, image, targets)
             await passage.run(targets)
         finally:
             del self._passages[attempt]
@@ -150,26 +156,6 @@ class RbdEngine:
             return dict.fromkeys(failed, f"{hub} does not answer: {trouble}")
         return await self._bench.outages(verdict)
 
-    async def _resume(self, passage: Passage, image: Image, targets: Sequence[Target]) -> None:
-        """Find out what was done before: copies that Glance knows, and such as only lack that."""
-        locked = await self._bench.locked(image)
-        for target in targets:
-            if target.store in image.stores:
-                passage.there(target.store)
-            elif not locked:
-                try:
-                    if not await self._shared(target, image):
-                        await target.reclaim()
-                except EdgesyncError as trouble:
-                    # What is wrong with the site shows again when the copy goes on.
-                    log.warning("cannot look for a finished copy", store=target.store, why=trouble.message)
-
-    async def _shared(self, target: Target, image: Image) -> bool:
-        """Whether what lies there is another store's copy, because the settings lead both to one pool."""
-        others = [self._blocks[store] for store in sorted(image.stores & self._blocks.keys())]
-        here = await target.location()
-        return any([await other.location(image.id) == here for other in others])
-
     def _shelf(self) -> Shelf:
         return Shelf(
             images=self._images(),
@@ -188,6 +174,8 @@ class RbdEngine:
 
     async def _obstacle(self, attempt: Attempt, image: Image) -> str:
         """Why it must not begin now; empty: go ahead."""
+        if missing := self._missing(attempt):
+            return f"edgesync has no `ceph:` settings for {', '.join(missing)}"
         if not image.active:
             return f"the image is {image.status}"
         if there := sorted(image.stores.intersection(attempt.stores)):
@@ -196,10 +184,13 @@ class RbdEngine:
             return "somebody else's import holds the image"
         return await out_of_reach(self._bench, {*attempt.stores, self._bench.hub})
 
+    def _missing(self, attempt: Attempt) -> list[StoreId]:
+        """Stores of the attempt to whose blocks there is no way."""
+        return sorted({*attempt.stores, self._bench.hub} - self._blocks.keys())
+
     async def _gone(self, attempt: Attempt) -> None:
         """The image was deleted: what was made of it goes, too."""
-        for target in self._targets(attempt):
-            await target.discard()
+        await asyncio.gather(*(target.discard() for target in self._targets(attempt)))
         await self._bench.gone(attempt)
 
     async def _watch(self, passage: Passage) -> None:
