@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from edgesync.domain.blocks import MIB
 from edgesync.domain.copy import CopyState, WaitReason
+from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import CopyResult, Engine, EventKind, JobState
-from edgesync.expose.requests import PauseRequest, Scope
+from edgesync.domain.ports import Glance
+from edgesync.domain.site import Defect
+from edgesync.domain.store import StoreId
+from edgesync.execute.progress import ProgressBoard
+from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
 from tests.fakes.glance.faults import Fault, Kind, LoseAnswer, Reset, status
 from tests.scenario.blocks import BLOCK, EDGES, TEMPORARY, at, good, noise, nothing_but, once, passes, sent
-from tests.scenario.stage import Stage
+from tests.scenario.stage import Outside, Stage
 
 SIZE = 16 * MIB
 
@@ -244,7 +251,9 @@ async def test_data_that_were_not_uploaded_are_not_spread(lines: Stage) -> None:
         assert job.state is JobState.FAILED
         assert {entry.result for entry in job.stores} == {CopyResult.FAILED}
         view = lines.copy(image, "dcn0")
-        assert view.state is CopyState.FAILED
+        assert view.state is CopyState.WAITING
+        assert view.reason == f"{WaitReason.NOT_AT_HUB}: the copy at central is damaged, and nothing is copied from it"
+        assert lines.copy(image, "central").state is CopyState.BROKEN
         failed = await lines.events(EventKind.COPY_FAILED)
         assert [event.store for event in failed] == list(EDGES)
         assert all("os_hash_value" in event.message and "Upload the image again" in event.message for event in failed)
@@ -254,8 +263,53 @@ async def test_data_that_were_not_uploaded_are_not_spread(lines: Stage) -> None:
             nothing_but(lines, edge)
         # Who asks by hand may have mended it.
         lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        assert await verified(lines, image, "central") == {"central": CopyResult.SOUND}
         assert (await lines.ended(await lines.ask(image, "dcn0"))).state is JobState.DONE
         good(lines, image, "dcn0")
+
+
+async def test_data_that_were_not_uploaded_are_shown_as_broken_until_they_are_verified(lines: Stage) -> None:
+    image = lines.add_raw(data=noise(SIZE))
+    lines.blocks["central"].contents(image).corrupt(5 * MIB)
+
+    def broken() -> bool:
+        return (
+            lines.running.showcase.picture is not None
+            and image in lines.picture.world.images
+            and lines.copy(image, "central").state is CopyState.BROKEN
+        )
+
+    async with lines.life():
+        await lines.until(broken, "the hub's copy is broken")
+        finding = lines.picture.site(StoreId("central")).findings[image]
+        assert finding.defect is Defect.DAMAGED
+        assert "os_hash_value" in finding.detail
+        (told,) = await lines.events(EventKind.COPY_BROKEN)
+        assert told.store == "central"
+        found = (await lines.running.journal.verifications(image))[StoreId("central")]
+        assert (found.sound, found.rbd_id) == (False, lines.pool("central").image(image).id)
+    async with lines.life():
+        await lines.until(broken, "the next daemon knows it, too")
+        lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        assert await verified(lines, image, "central") == {"central": CopyResult.SOUND}
+        await lines.until(lambda: not broken(), "it is sound again")
+        assert (await lines.ended(await lines.ask(image, *EDGES))).state is JobState.DONE
+    good(lines, image, *EDGES)
+
+
+async def test_data_that_have_changed_since_they_were_spread_are_not_spread_any_more(lines: Stage) -> None:
+    """Their digests are known from the first copy; what is read for the second is held against them."""
+    image = lines.add_raw(data=noise(SIZE), tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        assert (await lines.ended(await lines.ask(image, "dcn0"))).state is JobState.DONE
+        lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        job = await lines.ended(await lines.ask(image, "dcn1"))
+        assert job.state is JobState.FAILED
+        assert f"first at byte {5 * MIB}" in job.stores[0].reason
+        await lines.until(lambda: lines.copy(image, "central").state is CopyState.BROKEN, "the hub's copy is broken")
+        assert lines.fake.image(image).stores == ["central", "dcn0"]
+        nothing_but(lines, "dcn1")
 
 
 # All or nothing.
@@ -460,6 +514,68 @@ async def test_an_image_that_is_deleted_is_not_sent_to_its_end(lines: Stage) -> 
     assert sent(lines, "dcn1", image) < SIZE
     nothing_but(lines, "dcn0")
     nothing_but(lines, "dcn1")
+
+
+class Gate(Outside):
+    """Glance shows no image by itself before it is open."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    def glance(self, glance: Glance) -> Glance:
+        return cast("Glance", _Gated(glance, self.open))
+
+
+class _Gated:
+    def __init__(self, behind: Glance, gate: asyncio.Event) -> None:
+        self._behind = behind
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    async def image(self, image: ImageId) -> Image:
+        await self._gate.wait()
+        return await self._behind.image(image)
+
+
+async def test_a_copy_is_stopped_although_it_is_only_looked_at_yet(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    lines.outside = gate = Gate()
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        gate.open.set()
+        job = await lines.ask(image, "dcn1")
+        gate.open.clear()
+        await lines.until(lambda: image in lines.running.runner.images, "begun")
+        taken = await lines.running.intake.cancel(job.id, "bob")
+        assert "copy to dcn1 is stopped" in taken.notes[0]
+        gate.open.set()
+        ended = await lines.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.CANCELLED]
+        await passes(lines, 60)
+    assert sent(lines, "dcn1", image) == 0
+    good(lines, image)
+
+
+async def test_what_breaks_off_beside_a_copy_is_told(lines: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistake(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug in what is only shown")
+
+    monkeypatch.setattr(ProgressBoard, "moved", mistake)
+    image = lines.add_raw()
+    at(lines, "dcn1", "write", lambda: lines.clock.sleep(10))
+    with capture_logs() as told:
+        async with lines.life():
+            await lines.until_at(image, *EDGES)
+    assert [entry["task"] for entry in told if entry["event"] == "broke off"] == ["telling"]
+    good(lines, image, *EDGES)
+
+
+async def verified(stage: Stage, image: str, store: str) -> dict[str, CopyResult]:
+    """What a verification of one copy finds."""
+    (job,) = (await stage.running.intake.verify(VerificationRequest(image=image, stores=(store,)))).jobs
+    return {entry.store: entry.result for entry in (await stage.ended(job)).stores}
 
 
 def slow(stage: Stage, store: str, *, seconds: float = 4) -> None:

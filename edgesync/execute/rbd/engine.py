@@ -7,9 +7,11 @@ image under a name of ours, with which the next attempt goes on: its digests tel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -56,6 +58,8 @@ class RbdEngine:
         self._blocks = blocks
         self._journal = journal
         self._images = images
+        # All that is at work, and why it shall end; empty: when it is done.
+        self._halts: dict[Attempt, str] = {}
         self._passages: dict[Attempt, Passage] = {}
         self.resources = Resources(
             lines=Lines(lambda store: bench.tuning.allowed(store, bench.clock.now())),
@@ -64,55 +68,70 @@ class RbdEngine:
             clock=bench.clock,
         )
 
+    def close(self) -> None:
+        """Let the threads go, when nothing is copied any more."""
+        self.resources.executor.shutdown(wait=False, cancel_futures=True)
+
     async def begin(self, attempt: Attempt) -> None:
         """Copy what an attempt that the journal has just opened is about."""
-        try:
-            image = await self._bench.look(attempt.image)
-            if why := await self._obstacle(attempt, image):
-                await self._bench.recorder.never_sent(attempt, why)
-                return
-            await self._bench.recorder.started(attempt)
-            await self._carry_out(attempt, image)
-        except NotFoundError:
-            await self._gone(attempt)
+        with self._at_work(attempt):
+            try:
+                image = await self._bench.look(attempt.image)
+                if why := await self._obstacle(attempt, image):
+                    await self._bench.recorder.never_sent(attempt, why)
+                    return
+                await self._bench.recorder.started(attempt)
+                await self._carry_out(attempt, image)
+            except NotFoundError:
+                await self._gone(attempt)
 
     async def follow(self, attempt: Attempt) -> None:
         """Go on with an attempt that somebody else left behind."""
-        try:
-            image = await self._bench.look(attempt.image)
-            await self._bench.recorder.followed(attempt)
-            if missing := self._missing(attempt):
-                leftovers = Leftovers(self._bench, self._blocks, attempt, image)
-                there = image.stores.intersection(attempt.stores)
-                ours = {store for store in there if await leftovers.ours(store)}
-                await self._conclude(attempt, _without(attempt, image, missing), ours=ours)
-                return
-            await self._carry_out(attempt, image)
-        except NotFoundError:
-            await self._gone(attempt)
+        with self._at_work(attempt):
+            try:
+                image = await self._bench.look(attempt.image)
+                await self._bench.recorder.followed(attempt)
+                if missing := self._missing(attempt):
+                    await self._leave(attempt, image, missing)
+                    return
+                await self._carry_out(attempt, image)
+            except NotFoundError:
+                await self._gone(attempt)
 
     def halt(self, job: JobId, why: str) -> frozenset[StoreId]:
-        """End the copies that go on for a job, but for those that are about to be registered; where to."""
-        halted = [passage for attempt, passage in self._passages.items() if attempt.job == job]
-        for passage in halted:
-            passage.halt(why)
-        return frozenset(store for passage in halted for store in passage.unfinished)
+        """End the copies that go on for a job, but for those that are about to be registered; where to.
+
+        Also those of which only the first look has begun: they end when that is over.
+        """
+        halted: set[StoreId] = set()
+        for attempt in [attempt for attempt in self._halts if attempt.job == job]:
+            self._halts[attempt] = why
+            passage = self._passages.get(attempt)
+            if passage is not None:
+                passage.halt(why)
+            halted.update(attempt.stores if passage is None else passage.unfinished)
+        return frozenset(halted)
+
+    @contextmanager
+    def _at_work(self, attempt: Attempt) -> Iterator[None]:
+        self._halts[attempt] = ""
+        try:
+            yield
+        finally:
+            del self._halts[attempt]
+            self._passages.pop(attempt, None)
 
     async def _carry_out(self, attempt: Attempt, image: Image) -> None:
         leftovers = Leftovers(self._bench, self._blocks, attempt, image)
         passage = Passage(
             self._bench, attempt, image, self._journal, self._shelf(), leftovers, resources=self.resources
         )
-        targets = self._targets(attempt)
         self._passages[attempt] = passage
-        beside = [asyncio.create_task(self._tell(attempt, image, passage)), asyncio.create_task(self._watch(passage))]
-        try:
-            await passage.run(targets)
-        finally:
-            del self._passages[attempt]
-            for task in beside:
-                task.cancel()
-            self._bench.board.clear(attempt)
+        if why := self._halts[attempt]:
+            passage.halt(why)
+        async with _beside(telling=self._tell(attempt, image, passage), watching=self._watch(passage)):
+            await passage.run(self._targets(attempt))
+        self._bench.board.clear(attempt)
         if passage.gone:
             await self._gone(attempt)
             return
@@ -124,10 +143,32 @@ class RbdEngine:
             await self._note(attempt, passage.damage)
         await self._conclude(attempt, verdict, ours=passage.published, damaged=passage.damage is not None)
 
+    async def _leave(self, attempt: Attempt, image: Image, missing: Collection[StoreId]) -> None:
+        """There is no way to some of its stores any more."""
+        leftovers = Leftovers(self._bench, self._blocks, attempt, image)
+        there = image.stores.intersection(attempt.stores)
+        ours = {store for store in there if await leftovers.ours(store)}
+        await self._conclude(attempt, _without(attempt, image, missing), ours=ours)
+
     async def _note(self, attempt: Attempt, damage: SourceDamagedError) -> None:
-        """Remember that the hub's copy is not sound: nothing is layered on it either."""
-        found = Verification(at=self._bench.clock.now(), sound=False, damage=damage.message)
-        await self._journal.add_verification(attempt.image, self._bench.hub, found)
+        """Show that the hub's copy is broken: nothing more is made of it until somebody verifies that it is sound."""
+        hub = self._bench.hub
+        found = Verification(
+            at=self._bench.clock.now(),
+            sound=False,
+            damage=damage.message.rstrip("."),
+            rbd_id=await self._rbd_id(attempt.image),
+        )
+        await self._bench.sites.verified(attempt.image, hub, found)
+        await self._bench.defect(attempt.image, hub)
+
+    async def _rbd_id(self, image: ImageId) -> str:
+        """Of the hub's RBD image; empty, for any, where nobody can tell now."""
+        try:
+            return (await self._bench.clusters[self._bench.hub].inspect(image)).id
+        except EdgesyncError as trouble:
+            log.warning("cannot see which RBD image is damaged", image=image, why=trouble.message)
+            return ""
 
     async def _conclude(
         self, attempt: Attempt, verdict: Verdict, *, ours: Collection[StoreId], damaged: bool = False
@@ -214,6 +255,25 @@ class RbdEngine:
             for store, done in passage.progress().items():
                 self._bench.board.moved(attempt, store, done=done, total=image.size or 0, now=self._bench.clock.now())
             await self._bench.clock.sleep(self._bench.tuning.poll)
+
+
+@asynccontextmanager
+async def _beside(**work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do that meanwhile. What breaks off is told, and copies go on without it."""
+    tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
+    for task in tasks:
+        task.add_done_callback(_broke_off)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _broke_off(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("broke off", task=task.get_name(), exc_info=error)
 
 
 def _without(attempt: Attempt, image: Image, missing: Collection[StoreId]) -> Verdict:

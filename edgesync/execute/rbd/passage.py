@@ -80,6 +80,9 @@ class Passage:
             await asyncio.wait({working, halting}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
+            # What Glance lists is told, whoever put it there: it may have to go again.
+            if listed := [look for store, look in self._looks.items() if store in self._image.stores]:
+                await asyncio.wait(listed)
             # What is being registered is brought to its end.
             async with self._publishing:
                 working.cancel()

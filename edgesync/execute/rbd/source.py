@@ -22,7 +22,10 @@ from edgesync.errors import PermanentError
 CHUNK = 2 * MIB
 # Chunks that are read before they are asked for.
 AHEAD = 3
-UPLOAD_AGAIN = "Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good."
+UPLOAD_AGAIN = (
+    "Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good; `edgesync verify` "
+    "tells when it is sound."
+)
 
 
 class SourceDamagedError(PermanentError):
