@@ -15,11 +15,11 @@ from edgesync.domain.blocks import Digests, block_size
 from edgesync.domain.image import Image
 from edgesync.domain.store import StoreId
 from edgesync.execute.rbd.bases import Bases
-from edgesync.execute.rbd.lane import Lane, held
+from edgesync.execute.rbd.lane import Lane
 from edgesync.execute.rbd.original import Original, promise_of
 from edgesync.execute.rbd.resources import Resources
 from edgesync.execute.rbd.source import AHEAD, Hasher, Source, Wanted
-from edgesync.execute.rbd.spread import Spread
+from edgesync.execute.rbd.spread import MOST, Spread
 from edgesync.execute.rbd.target import Base, Target
 from edgesync.plan.layering import FullCopy
 
@@ -182,7 +182,7 @@ class Copying:
     async def _read(self) -> Digests:
         hasher = self._promise.hasher() if self._known is None else None
         source = self._source(hasher=hasher, wanted=self._spread.wanted)
-        async with self._resources.memory.hold(source.holds(AHEAD) + held(source.chunk)):
+        async with self._resources.spreads.hold(source.holds(AHEAD) + MOST * source.chunk):
             await self._spread.lead(source, ahead=AHEAD)
         self._promise.check(hasher)
         if self._known is None:

@@ -27,9 +27,8 @@ from edgesync.execute.rbd.bases import Shelf
 from edgesync.execute.rbd.comparison import note_sound
 from edgesync.execute.rbd.leftovers import Leftovers
 from edgesync.execute.rbd.lines import Lines
-from edgesync.execute.rbd.memory import Memory
 from edgesync.execute.rbd.passage import Passage
-from edgesync.execute.rbd.resources import Resources
+from edgesync.execute.rbd.resources import Resources, shares_of
 from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.record import NO_REST
@@ -61,9 +60,11 @@ class RbdEngine:
         # All that is at work, and why it shall end; empty: when it is done.
         self._halts: dict[Attempt, str] = {}
         self._passages: dict[Attempt, Passage] = {}
+        spreads, alone = shares_of(memory)
         self.resources = Resources(
             lines=Lines(lambda store: bench.tuning.allowed(store, bench.clock.now())),
-            memory=Memory(memory),
+            spreads=spreads,
+            memory=alone,
             executor=ThreadPoolExecutor(EXAMINERS, thread_name_prefix="digests"),
             clock=bench.clock,
         )

@@ -23,8 +23,8 @@ CHUNK = 2 * MIB
 # Chunks that are read before they are asked for.
 AHEAD = 3
 UPLOAD_AGAIN = (
-    "Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good; `edgesync verify` "
-    "tells when it is sound."
+    "Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good; "
+    "`edgesync verify` tells when it is sound."
 )
 
 

@@ -57,7 +57,11 @@ class Scene:
         self.hub.put(self.image.id, self.data)
         self.target = Target(StoreId("dcn0"), self.site, self.image.id, trash_delay=timedelta(hours=1))
         self.resources = Resources(
-            lines=Lines(lambda _: None), memory=Memory(64 * MIB), executor=executor, clock=self.clock
+            lines=Lines(lambda _: None),
+            spreads=Memory(64 * MIB),
+            memory=Memory(64 * MIB),
+            executor=executor,
+            clock=self.clock,
         )
 
     @asynccontextmanager
