@@ -127,6 +127,7 @@ class Passage:
         hub = self._shelf.blocks[self._shelf.hub]
         original = Original(hub, self._journal, self._resources)
         bases = Bases(self._image, self._shelf, self._journal, original)
+        await bases.find_parent()
         known = await original.known(self._image)
         if known is None and any(bases.kin(target.store) for target in targets):
             # Without them nobody can tell what a related image lacks.

@@ -16,6 +16,7 @@ from edgesync.domain.blocks import Digests, Layout, of_zeros
 from edgesync.domain.image import ImageId, temporary_name
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, TransientError
+from edgesync.execute.rbd.source import CHUNK
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,9 @@ class Target:
         if found.size != layout.size:
             return None
         layered = await self.blocks.parent(self.temporary) is not None
+        if layered and found.object_size > CHUNK:
+            # Its objects are larger than what is written at once: a renewal has left it.
+            return None
         have = await self.blocks.digests(self.temporary, block, snapshot=False)
         return Prepared(have=have, unit=found.object_size if layered else 0)
 
