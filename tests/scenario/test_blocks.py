@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from edgesync.clients.glance import GlanceClient
 from edgesync.domain.blocks import MIB
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import Image, ImageId
@@ -348,6 +349,50 @@ async def test_all_or_nothing_brings_all(lines: Stage) -> None:
         job = await lines.ended(await lines.ask(image, *EDGES, allow_failure=False))
         assert job.state is JobState.DONE
     good(lines, image, *EDGES)
+
+
+async def test_all_or_nothing_leaves_what_somebody_else_has_made_meanwhile(lines: Stage) -> None:
+    """A daemon dies in the middle; before the next one begins, a rival has brought one of the two copies."""
+    image = lines.add_raw(tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        slow(lines, "dcn0", seconds=60)
+        slow(lines, "dcn1", seconds=60)
+        job = await lines.ask(image, *EDGES, allow_failure=False)
+        await lines.until(lambda: sent(lines, "dcn1", image) > 0, "under way")
+    lines.fake.rival_import(image, ["dcn0"])
+    await lines.until(lambda: "dcn0" in lines.fake.image(image).stores, "the rival's copy")
+    await lines.until(lambda: lines.fake.image(image).lock is None, "the rival ends")
+    lines.cut("dcn1")
+    async with lines.life():
+        assert (await lines.ended(job)).state is JobState.FAILED
+        lines.heal("dcn1")
+        await passes(lines, 3600)
+    good(lines, image, "dcn0")
+
+
+@pytest.mark.parametrize("allow_failure", [True, False])
+async def test_a_location_without_data_is_given_ours(lines: Stage, allow_failure: bool) -> None:
+    """A request of a daemon that is dead arrives late, when the next one has begun to make the copy again."""
+    image = lines.add_raw(tags=())
+
+    async def late() -> None:
+        url = await lines.blocks["dcn1"].location(image)
+        async with GlanceClient(lines.fake.auth("late"), sleep=lines.clock.sleep) as glance:
+            shown = await glance.add_location(image, url, StoreId("dcn1"))
+        assert "dcn1" in shown.stores
+        arrived.set()
+
+    arrived = asyncio.Event()
+    at(lines, "dcn1", "seal", late)
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        job = await lines.ask(image, *EDGES, allow_failure=allow_failure)
+        assert (await lines.ended(job)).state is JobState.DONE
+        await passes(lines, 1200)
+    assert arrived.is_set()
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
 
 
 # What an earlier attempt has left.
