@@ -73,6 +73,11 @@ class Copying:
         if known is not None:
             self._digests.set_result(known)
 
+    @property
+    def broken(self) -> bool:
+        """Nothing more comes of the source."""
+        return self._broken.done()
+
     async def lead(self) -> Digests:
         """Read for all sites; the digests, once they are sure to be those of what was uploaded.
 

@@ -121,6 +121,7 @@ class RbdEngine:
         finally:
             del self._halts[attempt]
             self._passages.pop(attempt, None)
+            self._bench.board.clear(attempt)
 
     async def _carry_out(self, attempt: Attempt, image: Image) -> None:
         leftovers = Leftovers(self._bench, self._blocks, attempt, image)
@@ -132,7 +133,6 @@ class RbdEngine:
             passage.halt(why)
         async with _beside(telling=self._tell(attempt, image, passage), watching=self._watch(passage)):
             await passage.run(self._targets(attempt))
-        self._bench.board.clear(attempt)
         if passage.gone:
             await self._gone(attempt)
             return

@@ -102,7 +102,8 @@ class Passage:
             await self._from_source(targets)
         except EdgesyncError as error:
             # The source's.
-            self.damage = error if isinstance(error, SourceDamagedError) else None
+            if isinstance(error, SourceDamagedError):
+                self.damage = error
             await asyncio.gather(*self._looks.values())
             for target in targets:
                 if target.store not in self._results:
@@ -229,7 +230,7 @@ class Passage:
             try:
                 await copying.bring(target)
             except UnreachableError as cut:
-                if await self._bench.trouble(target.store):
+                if copying.broken or await self._bench.trouble(target.store):
                     raise
                 log.info("going on after a cut", image=self._image.id, store=target.store, why=cut.message)
             else:
