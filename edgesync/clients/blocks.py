@@ -121,6 +121,7 @@ class CephBlocks:
         return await self._calls.run("list the manager's tasks", lambda pool: pool.tasks())
 
     async def close(self) -> None:
+        await self._handles.close()
         await self._calls.close()
 
 
