@@ -87,34 +87,54 @@ class Connection:
         self._renewed.close()
 
     def _connect(self, what: str) -> Session:
-        """Every error says what to mend; none of them has had an effect."""
-        cluster = self._configured()
+        cluster = connect(self._settings, self._refusals, what, options=self._options)
         try:
-            cluster.connect()
-            return Session(cluster=cluster, pool=self._pool(cluster))
-        except rados.Error as error:
-            cluster.shutdown()
-            raise self._refusals.not_connected(what, error, getattr(error, "errno", None)) from error
+            with _connecting(self._refusals, what):
+                return Session(cluster=cluster, pool=self._pool(cluster))
         except BaseException:
             cluster.shutdown()
             raise
-
-    def _configured(self) -> rados.Rados:
-        settings = self._settings
-        for file in filter(None, (settings.conf, settings.keyring)):
-            if not os.access(file, os.R_OK):
-                raise self._refusals.unreadable(file)
-        options = {**options_of(settings, self._refusals.deadline), **self._options}
-        try:
-            return rados.Rados(conffile=settings.conf, rados_id=settings.user, conf=options)
-        except rados.Error as error:
-            raise self._refusals.unusable(settings.conf, error) from error
 
     def _pool(self, cluster: rados.Rados) -> rados.Ioctx:
         try:
             return cluster.open_ioctx(self._settings.pool)
         except rados.ObjectNotFound as error:
             raise self._refusals.no_pool() from error
+
+
+def connect(settings: CephSettings, refusals: Refusals, what: str, *, options: Mapping[str, str]) -> rados.Rados:
+    """A connection of the caller's own, to be shut down.
+
+    `options`: Ceph's own, beside the deadlines or in their place. Every error says what to mend; none of them has had
+    an effect.
+    """
+    cluster = _configured(settings, refusals, options)
+    try:
+        with _connecting(refusals, what):
+            cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        raise
+    return cluster
+
+
+def _configured(settings: CephSettings, refusals: Refusals, options: Mapping[str, str]) -> rados.Rados:
+    for file in filter(None, (settings.conf, settings.keyring)):
+        if not os.access(file, os.R_OK):
+            raise refusals.unreadable(file)
+    conf = {**options_of(settings, refusals.deadline), **options}
+    try:
+        return rados.Rados(conffile=settings.conf, rados_id=settings.user, conf=conf)
+    except rados.Error as error:
+        raise refusals.unusable(settings.conf, error) from error
+
+
+@contextmanager
+def _connecting(refusals: Refusals, what: str) -> Iterator[None]:
+    try:
+        yield
+    except rados.Error as error:
+        raise refusals.not_connected(what, error, getattr(error, "errno", None)) from error
 
 
 def options_of(settings: CephSettings, deadline: float) -> dict[str, str]:

@@ -39,7 +39,7 @@ class CephFacts:
 
     def monitored(self) -> Monitored:
         with self._asking("reach the monitors") as session:
-            health = ask_monitors(session, "status")["health"]
+            health = ask_monitors(session.cluster, "status")["health"]
             return Monitored(
                 fsid=session.cluster.get_fsid(),
                 for_rbd="rbd" in session.pool.application_list(),
@@ -54,7 +54,7 @@ class CephFacts:
     def ahead(self) -> float:
         with self._asking("read the monitors' clock") as session:
             before = datetime.now(UTC)
-            told = str(ask_monitors(session, "report")["timestamp"])
+            told = str(ask_monitors(session.cluster, "report")["timestamp"])
             middle = before + (datetime.now(UTC) - before) / 2
             return datetime.fromisoformat(told).timestamp() - middle.timestamp()
 

@@ -7,7 +7,6 @@ them it isn't. A rename is atomic for readers, and refused while there is one of
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,14 +15,13 @@ from urllib.parse import quote
 import rados
 import rbd
 
-from edgesync.clients.ceph_commands import ask_manager
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
 from edgesync.clients.osd_digests import OsdDigests
 from edgesync.clients.rbd_handle import Handle, Which, layout_of, translated
 from edgesync.clients.rbd_layers import layer_of, parent_of
 from edgesync.clients.rbd_trash import children_of, moving, trash
-from edgesync.domain.blocks import Flattening, Layout
+from edgesync.domain.blocks import Layout
 from edgesync.domain.layers import Layer
 from edgesync.domain.store import CephSettings
 
@@ -124,32 +122,6 @@ class RbdBlocks:
         with self._looking(f"look for the parent of RBD image {name}", name) as image:
             return parent_of(image)
 
-    def flatten(self, name: str) -> None:
-        """Ask the manager, which goes on with it through restarts of its own; nothing happens when it is one already.
-
-        Where there is nothing to flatten it answers ENOENT.
-        """
-        what = f"have RBD image {name} flattened"
-        if self.parent(name) is None:
-            return
-        with self._managing(what, name) as session:
-            ask_manager(session, "rbd task add flatten", image_spec=f"{self._settings.pool}/{name}")
-
-    def tasks(self) -> tuple[Flattening, ...]:
-        with self._managing("list the manager's tasks") as session:
-            tasks = ask_manager(session, "rbd task list")
-        here = {"action": "flatten", "pool_name": self._settings.pool, "pool_namespace": ""}
-        return tuple(
-            Flattening(
-                image=task["refs"]["image_name"],
-                running=task.get("in_progress", False),
-                progress=task.get("progress", 0.0),
-                trouble=task.get("retry_message", ""),
-            )
-            for task in tasks
-            if here.items() <= task["refs"].items()
-        )
-
     def _clone(self, session: Session, base: str, pool: rados.Ioctx, name: str, object_size: int) -> None:
         with rbd.Image(session.pool, base, read_only=True) as image:
             self._require_snapshot(image, base)
@@ -192,17 +164,6 @@ class RbdBlocks:
             rbd.Image(there, name, read_only=True) as image,
         ):
             yield image
-
-    @contextmanager
-    def _managing(self, what: str, name: str = "") -> Iterator[Session]:
-        try:
-            with self._connection.session(what) as session:
-                yield session
-        except rados.Error as error:
-            code = getattr(error, "errno", None)
-            if code == errno.ENOENT and name:
-                raise self._refusals.no_image(name) from error
-            raise self._refusals.unmanaged(what, error, code) from error
 
 
 def _has_snapshot(image: rbd.Image) -> bool:

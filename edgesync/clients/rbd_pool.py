@@ -46,8 +46,8 @@ class RbdPool:
         half a minute after its death the monitors call it unavailable (tried).
         """
         with self._asking("reach the monitors") as session:
-            figures = ask_monitors(session, "df", detail="detail")
-            manager = ask_monitors(session, "status")["mgrmap"]["available"]
+            figures = ask_monitors(session.cluster, "df", detail="detail")
+            manager = ask_monitors(session.cluster, "status")["mgrmap"]["available"]
         for pool in figures["pools"]:
             if pool["name"] == self._settings.pool:
                 return _capacity(pool["stats"]) if manager else None

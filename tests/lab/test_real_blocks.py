@@ -26,8 +26,8 @@ from edgesync.clients.rbd_handle import Handle
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import KIB, MIB, Digests, Layout, digests_of
 from edgesync.domain.store import CephSettings, StoreId
-from edgesync.errors import PermanentError
-from tests.contract.blocks.driver import FEATURES, OBJECT, Seen, a_name, noise
+from edgesync.errors import PermanentError, UnreachableError
+from tests.contract.blocks.driver import FEATURES, OBJECT, Seen, a_name, noise, until
 from tests.contract.blocks.suite import BlocksContract
 from tests.lab.writers import write_and_die
 
@@ -162,6 +162,9 @@ class LabDriver:
         manager = daemons.daemon(self.site, "mgr")
         assert manager is not None
         await asyncio.to_thread(manager.kill)
+
+    async def silence_manager(self) -> None:
+        await asyncio.to_thread(faults.pause, self._lab, self.site, "mgr")
 
     async def heal(self) -> None:
         await asyncio.to_thread(faults.heal_site, self._lab, "dcn0")
@@ -355,6 +358,27 @@ async def test_a_parent_s_pool_that_is_not_ours_is_named(driver: LabDriver) -> N
     await driver.clone_from_elsewhere(name, noise(MIB))
     with pytest.raises(PermanentError, match=r"client\.glance may not"):
         await driver.client(user="glance").digests(name, BLOCK, snapshot=False)
+
+
+async def test_a_manager_s_late_answers_harm_nobody(driver: LabDriver, blocks: Blocks) -> None:
+    base, name = a_name(), a_name()
+    await driver.put(base, noise(MIB))
+    await blocks.clone(base, name, object_size=MIB)
+    await driver.silence_manager()
+    for call in (blocks.flatten(name), blocks.tasks(), blocks.tasks()):
+        with pytest.raises(UnreachableError, match="did not answer") as failed:
+            await call
+        assert failed.value.sent
+    # Copies go on.
+    async with blocks.writing(name) as image:
+        await image.write_all([(at, noise(64 * KIB, seed=at)) for at in range(0, MIB, 64 * KIB)])
+    await driver.heal()
+
+    async def done() -> bool:
+        return await blocks.parent(name) is None and await blocks.tasks() == ()
+
+    # What it was asked for meanwhile it does.
+    await until(driver, done)
 
 
 GOES_DOWN = """
