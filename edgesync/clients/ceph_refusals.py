@@ -131,6 +131,13 @@ class Refusals:
             sent=sent,
         )
 
+    def changed(self, what: str, error: Exception) -> TransientError:
+        return TransientError(
+            f"Can't {what} in {self.where}: somebody has removed or resized it meanwhile: {error}.",
+            remedy="The next try looks again what there is, and makes it anew. If that goes on, look who else writes "
+            "to this pool.",
+        )
+
     def too_slow(self, name: str) -> TransientError:
         return TransientError(
             f"RBD image {name} in {self.where} has no good object map, and to look for each object takes too long.",

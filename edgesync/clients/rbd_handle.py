@@ -5,6 +5,7 @@ Several threads may use a handle at once; it is closed when the last of them has
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ CREATABLE = (
     | rbd.RBD_FEATURE_DEEP_FLATTEN
 )
 NO_MAP = rbd.RBD_FLAG_OBJECT_MAP_INVALID | rbd.RBD_FLAG_FAST_DIFF_INVALID
+# To write an image that has been removed, or beyond the end of one that has been made smaller.
+ANOTHER = frozenset({errno.ENOENT, errno.EINVAL})
 # Objects of an image without an object map that one call looks for: ten at a time, so that a line of 50 ms takes 2 s.
 SLICE = 400
 
@@ -109,14 +112,14 @@ class Handle:
             return image.read(offset, length)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        with self._used(f"write RBD image {self.name}") as image:
+        with self._written() as image:
             image.write(_bytes(data), offset)
 
     def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:
         """All of them at once: a long line costs its delay once."""
         held = [(offset, _bytes(data)) for offset, data in pieces]
         under_way: list[rbd.Completion] = []
-        with self._used(f"write RBD image {self.name}") as image:
+        with self._written() as image:
             try:
                 under_way.extend(image.aio_write(data, offset, _nothing) for offset, data in held)
             finally:
@@ -190,6 +193,17 @@ class Handle:
                 yield self._image.thing
         finally:
             self._image.leave()
+
+    @contextmanager
+    def _written(self) -> Iterator[rbd.Image]:
+        what = f"write RBD image {self.name}"
+        with self._used(what) as image:
+            try:
+                yield image
+            except rbd.OSError as error:
+                if error.errno in ANOTHER:
+                    raise self._refusals.changed(what, error) from error
+                raise
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:

@@ -36,7 +36,10 @@ class Writing(Protocol):
     def layout(self) -> Layout: ...
 
     async def write(self, offset: int, data: bytes | memoryview) -> None:
-        """On disk when it returns. UnreachableError: it may be there, in part."""
+        """On disk when it returns. UnreachableError: it may be there, in part.
+
+        TransientError when the image is no longer what it was: removed, or resized.
+        """
         ...
 
     async def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:

@@ -132,6 +132,13 @@ class LabDriver:
     async def trash(self, name: str) -> None:
         await asyncio.to_thread(rbd.RBD().trash_move, self._pool, name, 0)
 
+    async def resize(self, name: str, size: int) -> None:
+        def resize() -> None:
+            with rbd.Image(self._pool, name) as image:
+                image.resize(size)
+
+        await asyncio.to_thread(resize)
+
     async def trashed(self, name: str) -> bool:
         entries = await asyncio.to_thread(lambda: list(rbd.RBD().trash_list(self._pool)))
         return name in {entry["name"] for entry in entries}

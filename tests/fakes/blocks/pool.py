@@ -89,6 +89,12 @@ class FakeBlocks:
         """A writer of it is killed: its lock holds until its watch ends."""
         self._locked[self.cluster.images[name].id] = self.cluster.clock.now() + WATCH
 
+    def resize(self, name: str, size: int) -> None:
+        """Make it smaller."""
+        image, contents = self.cluster.images[name], self.contents(name)
+        image.size = size
+        contents.layout = replace(contents.layout, size=size)
+
     def again(self) -> FakeBlocks:
         """Another client of the same pool."""
         other = copy.copy(self)
@@ -275,6 +281,8 @@ class FakeBlocks:
             raise error
         await self._unlocked(what, image)
         await self._room(what)
+        if offset + len(data) > image.size:
+            raise self.cluster.refusals.changed(what, OSError("invalid argument"))
         self._of(image).write(offset, data)
         self._count(image)
         self.sent.append(Sent(image=image.name, offset=offset, length=len(data)))
