@@ -28,7 +28,7 @@ LIMITS = ("rados_osd_op_timeout", "rados_mon_op_timeout", "client_mount_timeout"
 # Librados prints its troubles on stderr; ours is the daemon's log, and they reach it as errors.
 QUIET = {"log_to_stderr": "false", "err_to_stderr": "false"}
 # With one of these the cluster has answered, so the connection is good.
-ANSWERS = frozenset({errno.ENOENT, errno.EBUSY, errno.EEXIST, errno.ENOTEMPTY})
+ANSWERS = frozenset({errno.ENOENT, errno.EBUSY, errno.EEXIST, errno.ENOTEMPTY, errno.EIO})
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 

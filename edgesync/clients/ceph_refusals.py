@@ -13,10 +13,12 @@ from edgesync.domain.store import CephSettings, StoreId
 from edgesync.errors import (
     ConflictError,
     EdgesyncError,
+    ForbiddenError,
     NotFoundError,
     PermanentError,
     TransientError,
     UnreachableError,
+    UnreadableError,
 )
 
 # What Nova and Cinder clone from.
@@ -145,9 +147,16 @@ class Refusals:
             "object-map and fast-diff by rbd_default_features in glance-api's ceph.conf.",
         )
 
-    def forbidden(self, what: str) -> PermanentError:
+    def lost_data(self, what: str, error: Exception, *, offset: int, length: int) -> UnreadableError:
+        return UnreadableError(
+            f"Can't {what} in {self.where}: its bytes {offset}-{offset + length - 1}: {error}.",
+            remedy=f"`edgesync verify IMAGE --store {self.store} --repair` makes a copy good again from the hub's; "
+            f"`ceph --conf {self.settings.conf} --id {self.settings.user} health detail` tells which disk fails.",
+        )
+
+    def forbidden(self, what: str) -> ForbiddenError:
         user, pool = self.settings.user, self.settings.pool
-        return PermanentError(
+        return ForbiddenError(
             f"Can't {what} in {self.where}: client.{user} may not.",
             remedy=f"Give it the capabilities: `ceph auth caps client.{user} mon 'profile rbd' mgr 'profile rbd' "
             f"osd 'profile rbd pool={pool}'`, with one more `profile rbd pool=` for each pool with clones of images.",

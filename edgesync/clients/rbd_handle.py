@@ -108,8 +108,15 @@ class Handle:
         return found
 
     def read(self, offset: int, length: int) -> bytes:
-        with self._used(f"read RBD image {self.name}") as image:
-            return image.read(offset, length)
+        """UnreadableError where an OSD can't read what it has stored: nothing but that is wrong with the site."""
+        what = f"read RBD image {self.name}"
+        with self._used(what) as image:
+            try:
+                return image.read(offset, length)
+            except rbd.OSError as error:
+                if error.errno == errno.EIO:
+                    raise self._refusals.lost_data(what, error, offset=offset, length=length) from error
+                raise
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         with self._written() as image:

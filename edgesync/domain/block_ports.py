@@ -25,7 +25,7 @@ class Reading(Protocol):
         ...
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Exactly so many bytes."""
+        """Exactly so many bytes. UnreadableError where the site's disks have lost them."""
         ...
 
 
@@ -81,7 +81,10 @@ class Blocks(Protocol):
         ...
 
     async def digests(self, name: str, block: int, *, snapshot: bool) -> Digests:
-        """What the image, or its `snap`, holds: computed on the OSDs where they can and we may, else read."""
+        """What the image, or its `snap`, holds: computed on the OSDs where they can and we may, else read.
+
+        Blocks that the site's disks have lost are UNREADABLE, so that they differ from what they should be.
+        """
         ...
 
     async def seal(self, name: str) -> None:

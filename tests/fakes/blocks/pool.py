@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from edgesync.domain.blocks import Digests, Extent, Flattening, Layout, digests_of
+from edgesync.domain.blocks import UNREADABLE, Digests, Extent, Flattening, Layout, digests_of
 from edgesync.domain.layers import Layer
 from edgesync.errors import EdgesyncError
 from tests.fakes.blocks.contents import OBJECT, Contents, bottom_layer, filled, made_up
@@ -181,8 +181,12 @@ class FakeBlocks:
     async def digests(self, name: str, block: int, *, snapshot: bool) -> Digests:
         await self._reach("digests", f"open RBD image {name}", name)
         image = self._with_snapshot(name) if snapshot else self.cluster.find(name)
-        data = self._of(image).read(0, image.size, snapshot=snapshot)
-        return Digests(size=image.size, block=block, values=digests_of(data, block))
+        contents = self._of(image)
+        values = digests_of(contents.read(0, image.size, snapshot=snapshot), block)
+        for position, offset in enumerate(range(0, image.size, block)):
+            if not contents.readable(offset, min(block, image.size - offset), snapshot=snapshot):
+                values[position] = UNREADABLE
+        return Digests(size=image.size, block=block, values=values)
 
     async def seal(self, name: str) -> None:
         what = f"take the snapshot of RBD image {name}"
@@ -289,7 +293,10 @@ class FakeBlocks:
         await self.cluster.answer(what)
 
     async def read(self, image: PoolImage, offset: int, length: int, *, snapshot: bool) -> bytes:
-        await self._reach("read", f"read RBD image {image.name}", image.name)
+        what = f"read RBD image {image.name}"
+        await self._reach("read", what, image.name)
+        if not self._of(image).readable(offset, length, snapshot=snapshot):
+            raise self.cluster.refusals.lost_data(what, OSError("input/output error"), offset=offset, length=length)
         self.fetched += length
         return self._of(image).read(offset, length, snapshot=snapshot)
 

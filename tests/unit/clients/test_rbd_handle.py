@@ -16,7 +16,7 @@ from edgesync.clients.ceph_connection import Connection
 from edgesync.clients.ceph_refusals import Refusals
 from edgesync.clients.rbd_handle import Handle, Which
 from edgesync.domain.store import CephSettings, StoreId
-from edgesync.errors import EdgesyncError, TransientError
+from edgesync.errors import EdgesyncError, TransientError, UnreadableError
 
 SIZE, OBJECT = 16 << 20, 8 << 20
 
@@ -97,7 +97,8 @@ class Cluster:
 
 
 @pytest.fixture
-def handle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Handle:
+def opening(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Handle]:
+    """Opens an image over a connection that all calls share, unless it is given up."""
     monkeypatch.setattr(rados, "Rados", Cluster)
     monkeypatch.setattr(rbd, "Image", Image)
     for kind in (Image, Cluster):
@@ -108,7 +109,13 @@ def handle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Handle:
     conf.touch()
     settings = CephSettings(conf=str(conf), user="edgesync")
     refusals = Refusals(store=StoreId("dcn0"), settings=settings, deadline=1.0)
-    return Handle(Connection(settings, refusals), refusals, Which(name="ID", write=True))
+    connection = Connection(settings, refusals)
+    return lambda: Handle(connection, refusals, Which(name="ID", write=True))
+
+
+@pytest.fixture
+def handle(opening: Callable[[], Handle]) -> Handle:
+    return opening()
 
 
 def refused(handle: Handle, code: int, ask: Callable[[], object]) -> EdgesyncError:
@@ -132,3 +139,13 @@ def test_an_image_that_was_removed_or_resized_while_it_was_written_is_worth_anot
     assert type(error) is TransientError
     assert "Can't write RBD image ID" in error.message
     assert "removed or resized" in error.message
+
+
+def test_what_the_disks_have_lost_is_no_fault_of_the_site(handle: Handle, opening: Callable[[], Handle]) -> None:
+    error = refused(handle, errno.EIO, lambda: handle.read(5 << 20, 4096))
+    assert type(error) is UnreadableError
+    assert f"its bytes {5 << 20}-{(5 << 20) + 4095}" in error.message
+    assert "edgesync verify" in error.remedy
+    # The connection is good.
+    opening().close()
+    assert Cluster.made == 1
