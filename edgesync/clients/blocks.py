@@ -14,7 +14,7 @@ from edgesync.clients.block_layers import layers_of
 from edgesync.clients.ceph_calls import Calls
 from edgesync.clients.ceph_refusals import Refusals
 from edgesync.domain.blocks import Digests, Extent, Flattening, Layout
-from edgesync.domain.layers import Layer
+from edgesync.domain.layers import PoolLayers
 from edgesync.domain.store import CephSettings, StoreId
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class CephBlocks:
     async def parent(self, name: str) -> str | None:
         return await self._calls.run(f"look for the parent of RBD image {name}", lambda pool: pool.parent(name))
 
-    async def layers(self, *, measured: bool = True) -> tuple[Layer, ...]:
+    async def layers(self, *, measured: bool = True) -> PoolLayers:
         return await layers_of(self._calls, measured=measured)
 
     async def flatten(self, name: str) -> None:

@@ -45,6 +45,7 @@ class LabDriver:
         self._stack = stack
         self._folder = folder
         self._patch = patch
+        self._headless: list[str] = []
         self._handles = ExitStack()
         self._admin = self._handles.enter_context(ceph.connect(self.site))
         self._pool = self._handles.enter_context(self._admin.open_ioctx("images"))
@@ -143,6 +144,15 @@ class LabDriver:
         entries = await asyncio.to_thread(lambda: list(rbd.RBD().trash_list(self._pool)))
         return name in {entry["name"] for entry in entries}
 
+    async def behead(self, name: str) -> None:
+        def behead() -> None:
+            with rbd.Image(self._pool, name, read_only=True) as image:
+                header = f"rbd_header.{image.id()}"
+            self._pool.remove_object(header)
+
+        await asyncio.to_thread(behead)
+        self._headless.append(name)
+
     async def corrupt(self, name: str, offset: int) -> None:
         def flip() -> None:
             with rbd.Image(self._pool, name, read_only=True) as image:
@@ -203,6 +213,8 @@ class LabDriver:
     def _remove_everything(self) -> None:
         with self._admin.open_ioctx("vms") as vms, self._admin.open_ioctx("volumes") as volumes:
             pools = (vms, self._pool, volumes)
+            for name in self._headless:
+                rbd.RBD().remove(self._pool, name)
             for pool in pools:
                 for entry in rbd.RBD().trash_list(pool):
                     rbd.RBD().trash_restore(pool, entry["id"], f"contract-{entry['id']}")

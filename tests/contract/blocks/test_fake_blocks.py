@@ -61,6 +61,9 @@ class FakeDriver:
     async def trashed(self, name: str) -> bool:
         return name in {entry.image.name for entry in self.cluster.trashed}
 
+    async def behead(self, name: str) -> None:
+        self.fake.headless.add(name)
+
     async def corrupt(self, name: str, offset: int) -> None:
         self.fake.contents(name).corrupt(offset)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from edgesync.domain.blocks import UNREADABLE, Digests, Extent, Flattening, Layout, digests_of
-from edgesync.domain.layers import Layer
+from edgesync.domain.layers import Layer, PoolLayers
 from edgesync.errors import EdgesyncError
 from tests.fakes.blocks.contents import OBJECT, Contents, bottom_layer, filled, made_up
 from tests.fakes.cluster import FakeCluster, PoolImage
@@ -53,6 +53,10 @@ class FakeBlocks:
         # The cluster's other pools with the disks in them, and those that our key may not touch.
         self.disks: dict[str, dict[str, Contents]] = {"vms": {}, "volumes": {}}
         self.forbidden: set[str] = set()
+        # Images that are listed, and can't be opened to look at them.
+        self.headless: set[str] = set()
+        # Disks that a look at all of them leaves out.
+        self.left_out = 0
         self.closed = False
         self._contents: dict[str, Contents] = {}
         self._faults: dict[int, EdgesyncError | None] = {}
@@ -234,11 +238,12 @@ class FakeBlocks:
         parent = self._parent(self.cluster.find(name))
         return None if parent is None else self._spec(parent.name)
 
-    async def layers(self, *, measured: bool = True) -> tuple[Layer, ...]:
+    async def layers(self, *, measured: bool = True) -> PoolLayers:
         await self._reach("layers", "list the RBD images", "")
         found = [
             self._layer(self.cluster.pool, image.name, image.id, self._of(image), tuple(sorted(image.children)))
             for image in self.cluster.images.values()
+            if image.name not in self.headless
         ]
         found += [
             self._layer(pool, name, f"{pool}-{name}", contents, ())
@@ -248,7 +253,10 @@ class FakeBlocks:
         ]
         if not measured:
             found = [replace(layer, own=None, shared=None) for layer in found]
-        return tuple(sorted(found, key=lambda layer: layer.spec))
+        unseen = {self._spec(name): self.cluster.refusals.no_image(name).message for name in sorted(self.headless)}
+        return PoolLayers(
+            layers=tuple(sorted(found, key=lambda layer: layer.spec)), unseen=unseen, left_out=self.left_out
+        )
 
     async def flatten(self, name: str) -> None:
         what = f"have RBD image {name} flattened"
