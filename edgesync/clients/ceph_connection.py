@@ -51,12 +51,13 @@ class Connection:
         self._renewed: Renewed[Session] = Renewed(_shut_down)
 
     @contextmanager
-    def session(self, what: str) -> Iterator[Session]:
+    def asking(self, what: str, name: str = "") -> Iterator[Session]:
         """Lend the connection. A failure inside, unless it is an answer, makes the next call connect anew.
 
-        So does a refusal: new capabilities count from the next connection on.
+        So does a refusal: new capabilities count from the next connection on. Ceph's errors leave as those of
+        `edgesync.errors`, about the RBD image of that name, if any.
         """
-        with self.lent(what) as session, self.watched(session):
+        with translated(self._refusals, what, name), self.lent(what) as session, self.watched(session):
             yield session
 
     @contextmanager
@@ -135,6 +136,15 @@ def _connecting(refusals: Refusals, what: str) -> Iterator[None]:
         yield
     except rados.Error as error:
         raise refusals.not_connected(what, error, getattr(error, "errno", None)) from error
+
+
+@contextmanager
+def translated(refusals: Refusals, what: str, name: str) -> Iterator[None]:
+    """Ceph's errors as those of `edgesync.errors`, with it as their cause."""
+    try:
+        yield
+    except (rados.Error, rbd.Error) as error:
+        raise refusals.refused(what, error, getattr(error, "errno", None), name=name) from error
 
 
 def options_of(settings: CephSettings, deadline: float) -> dict[str, str]:

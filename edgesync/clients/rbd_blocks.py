@@ -18,8 +18,9 @@ import rbd
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
 from edgesync.clients.osd_digests import OsdDigests
-from edgesync.clients.rbd_handle import Handle, Which, layout_of, translated
+from edgesync.clients.rbd_handle import Handle, Which, layout_of
 from edgesync.clients.rbd_layers import layer_of, parent_of
+from edgesync.clients.rbd_look import has_snapshot
 from edgesync.clients.rbd_trash import children_of, moving, trash
 from edgesync.domain.blocks import Layout
 from edgesync.domain.layers import Layer
@@ -58,18 +59,18 @@ class RbdBlocks:
 
     def create(self, name: str, layout: Layout) -> None:
         what = f"create RBD image {name}"
-        with self._asking(what, name) as session, self._naming(what, name):
+        with self._connection.asking(what, name) as session, self._naming(what, name):
             order = layout.object_size.bit_length() - 1
             rbd.RBD().create(session.pool, name, layout.size, order, old_format=False, features=layout.features)
 
     def clone(self, base: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base}"
-        with self._asking(what, base) as session, self._naming(what, name):
+        with self._connection.asking(what, base) as session, self._naming(what, name):
             self._clone(session, base, session.pool, name, object_size)
 
     def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base} to {pool}/{name}"
-        with self._asking(what, base) as session:
+        with self._connection.asking(what, base) as session:
             try:
                 there = session.cluster.open_ioctx(pool)
             except rados.ObjectNotFound as error:
@@ -78,7 +79,7 @@ class RbdBlocks:
                 self._clone(session, base, there, name, object_size)
 
     def names(self) -> list[str]:
-        with self._asking("list the RBD images") as session:
+        with self._connection.asking("list the RBD images") as session:
             return sorted(rbd.RBD().list(session.pool))
 
     def layer(self, spec: str, *, clones: bool, measured: bool) -> Layer:
@@ -93,25 +94,25 @@ class RbdBlocks:
 
     def seal(self, name: str) -> None:
         what = f"take the snapshot of RBD image {name}"
-        with self._asking(what, name) as session, rbd.Image(session.pool, name) as image:
-            if not _has_snapshot(image):
+        with self._connection.asking(what, name) as session, rbd.Image(session.pool, name) as image:
+            if not has_snapshot(image):
                 image.create_snap(SNAPSHOT)
             if not image.is_protected_snap(SNAPSHOT):
                 image.protect_snap(SNAPSHOT)
 
     def location(self, name: str) -> str:
         """As Glance's driver writes it (glance_store, _drivers/rbd.py)."""
-        with self._asking("read the cluster's id", name) as session:
+        with self._connection.asking("read the cluster's id", name) as session:
             parts = (session.cluster.get_fsid(), self._settings.pool, name, SNAPSHOT)
             return "rbd://" + "/".join(quote(part, "") for part in parts)
 
     def rename(self, name: str, to: str) -> None:
         what = f"rename RBD image {name}"
-        with self._asking(what, name) as session, self._naming(what, to):
+        with self._connection.asking(what, name) as session, self._naming(what, to):
             rbd.RBD().rename(session.pool, name, to)
 
     def trash(self, name: str, *, delay: timedelta) -> None:
-        with self._asking(moving(name), name) as session:
+        with self._connection.asking(moving(name), name) as session:
             trash(session, self._refusals, name, delay=delay)
 
     def children(self, name: str) -> tuple[str, ...]:
@@ -139,7 +140,7 @@ class RbdBlocks:
         )
 
     def _require_snapshot(self, image: rbd.Image, name: str) -> None:
-        if not _has_snapshot(image):
+        if not has_snapshot(image):
             raise self._refusals.no_snapshot(name)
         if not image.is_protected_snap(SNAPSHOT):
             raise self._refusals.unprotected(name)
@@ -152,19 +153,10 @@ class RbdBlocks:
             raise self._refusals.taken(what, name, pool=pool) from error
 
     @contextmanager
-    def _asking(self, what: str, name: str = "") -> Iterator[Session]:
-        with translated(self._refusals, what, name), self._connection.session(what) as session:
-            yield session
-
-    @contextmanager
     def _looking(self, what: str, name: str, *, pool: str | None = None) -> Iterator[rbd.Image]:
         with (
-            self._asking(what, name) as session,
+            self._connection.asking(what, name) as session,
             session.cluster.open_ioctx(pool or self._settings.pool) as there,
             rbd.Image(there, name, read_only=True) as image,
         ):
             yield image
-
-
-def _has_snapshot(image: rbd.Image) -> bool:
-    return any(entry["name"] == SNAPSHOT for entry in image.list_snaps())
