@@ -108,7 +108,7 @@ class Refusals:
     def busy(self, what: str, limit: int) -> UnreachableError:
         return UnreachableError(
             f"Can't {what} in {self.where}: {limit} other calls, as many as may be, still wait for Ceph.",
-            remedy="Look at the site's OSDs and the line to it; the calls end by themselves.",
+            remedy="Look at the site's OSDs and manager, and the line to it; the calls end by themselves.",
             sent=False,
         )
 
@@ -122,7 +122,7 @@ class Refusals:
     def silent(self, what: str, *, sent: bool = True) -> UnreachableError:
         return UnreachableError(
             f"Can't {what} in {self.where}: Ceph did not answer within {self.deadline:g} seconds.",
-            remedy=f"Look at the site's monitors and OSDs, and the line to it: {self._try}.",
+            remedy=f"Look at the site's monitors, manager and OSDs, and the line to it: {self._try}.",
             sent=sent,
         )
 
