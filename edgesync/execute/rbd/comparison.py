@@ -5,14 +5,14 @@ It only reads, so it waits for nothing and nothing waits for it. What changes un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.blocks import Digests, Extent, Verification
+from edgesync.domain.blocks import Digests, Verification
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import CopyResult, StoreResult
 from edgesync.domain.site import Defect, Finding
@@ -20,13 +20,11 @@ from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.execute.rbd.original import SourceDamagedError
 from edgesync.execute.rbd.reference import Reference
-from edgesync.execute.wording import told
+from edgesync.execute.wording import ranges, told
 from edgesync.execute.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
-# Damaged ranges that are named before they are only counted.
-NAMED = 10
 # What does not keep the data from being compared.
 COMPARABLE = {Defect.DAMAGED, Defect.UNPROTECTED}
 # Told of each comparison's result.
@@ -138,24 +136,6 @@ class Comparison:
             how += f", whose data were read again and have Glance's {image.hash_algo or 'size (it has no hash)'}"
         parent = await self._blocks[store].parent(image.id)
         return f"{how}; layered on {parent}" if parent else how
-
-
-async def note_sound(bench: Workbench, image: ImageId, store: StoreId) -> None:
-    """A copy was compared when it was made; a site that doesn't answer now leaves it to the next verification."""
-    try:
-        rbd = await bench.clusters[store].inspect(image)
-        verification = Verification(at=bench.clock.now(), sound=True, rbd_id=rbd.id)
-        await bench.sites.verified(image, store, verification)
-    except EdgesyncError as trouble:
-        log.warning("verification not recorded", image=image, store=store, why=trouble.message)
-
-
-def ranges(extents: Sequence[Extent]) -> str:
-    """Damaged pieces by name, offset-end in bytes, and how much that is."""
-    named = ", ".join(f"{extent.offset}-{extent.end - 1}" for extent in extents[:NAMED])
-    more = f" and {len(extents) - NAMED} more" if len(extents) > NAMED else ""
-    kib = sum(extent.length for extent in extents) / 1024
-    return f"{len(extents)} damaged range{'s' if len(extents) > 1 else ''} ({kib:g} KiB): bytes {named}{more}"
 
 
 def _told(want: Digests, have: Digests) -> str:

@@ -22,9 +22,9 @@ from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.execute.preflight import out_of_reach
 from edgesync.execute.rbd.bases import Shelf
-from edgesync.execute.rbd.comparison import note_sound
 from edgesync.execute.rbd.lines import Lines
 from edgesync.execute.rbd.memory import Memory
+from edgesync.execute.rbd.noting import note_sound
 from edgesync.execute.rbd.original import SourceDamagedError
 from edgesync.execute.rbd.passage import Passage
 from edgesync.execute.rbd.resources import Resources
