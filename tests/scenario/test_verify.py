@@ -197,6 +197,18 @@ async def test_a_verification_waits_for_a_pause_and_for_a_dead_site(tmp_path: Pa
         assert (await stage.ended(job)).state is JobState.DONE
 
 
+async def test_a_verification_waits_for_a_dead_hub_whose_data_it_needs(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life() as daemon:
+        image = await spread(stage)
+        stage.cut("central")
+        (job,) = await verify(stage, image, stores=("dcn0",))
+        await stage.clock.sleep(300)
+        assert (await daemon.journal.job(job.id)).pending == {DCN0}
+        stage.heal("central")
+        ended = await stage.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.SOUND]
+
+
 async def test_all_images_are_verified_those_first_that_were_longest_ago(tmp_path: Path) -> None:
     async with compared(tmp_path) as stage, stage.life():
         first, second = await spread(stage, "a"), await spread(stage, "b")
