@@ -291,7 +291,7 @@ def assemble(
         showcase=showcase,
         bases=lambda: freeing.bases,
     )
-    scrub = Scrub(showcase, sites, verifier, clock, scrub_rules(settings), blocks)
+    scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)
 
     def asked() -> None:

@@ -72,7 +72,7 @@ def engines_on(
     watch = ImportWatch(bench)
     mover = RbdEngine(bench, blocks, journal, images, memory=memory)
     shared = mover.resources
-    reference = Reference(bench.hub, blocks, journal, shared)
+    reference = Reference(bench, blocks, journal, shared)
     repairs = RepairEngine(bench, pools=pools, sealing=Sealing(blocks, journal))
     return Engines(
         copies=CopyImageEngine(bench, watch),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from edgesync.domain.image import Image, temporary_name
+from edgesync.domain.image import Image, replacement_name, temporary_name
 from edgesync.domain.job import Attempt, CopyResult, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import Defect, Finding
@@ -88,21 +88,23 @@ class RepairEngine:
         await self._end(attempt, result, follow_up)
 
     async def _sweep(self, attempt: Attempt, store: StoreId, cluster: Cluster) -> None:
-        """Put away what an earlier copy of ours has left unfinished; a plan has just seen that nobody needs it.
+        """Put away what an earlier copy or repair of ours has left unfinished; a plan just saw that nobody needs it.
 
-        As long as this attempt is open, nobody begins to copy the image.
+        As long as this attempt is open, nobody begins to copy the image, or to repair a copy of it.
         """
-        try:
-            await cluster.trash(temporary_name(attempt.image), delay=self._bench.tuning.trash_delay)
-        except NotFoundError:
-            result = _mended(store, NOTHING_TO_MEND)
-        except (ConflictError, UnreachableError) as trouble:
-            # A dead writer's watch ends by itself.
-            await self._bench.recorder.never_sent(attempt, trouble.message)
-            return
-        except PermanentError as refusal:
-            result = _failed(store, told(refusal))
-        else:
+        result = _mended(store, NOTHING_TO_MEND)
+        for name in (temporary_name(attempt.image), replacement_name(attempt.image)):
+            try:
+                await cluster.trash(name, delay=self._bench.tuning.trash_delay)
+            except NotFoundError:
+                continue
+            except (ConflictError, UnreachableError) as trouble:
+                # A dead writer's watch ends by itself.
+                await self._bench.recorder.never_sent(attempt, trouble.message)
+                return
+            except PermanentError as refusal:
+                result = _failed(store, told(refusal))
+                break
             left = "an unfinished copy of edgesync's own, which nobody needs any more"
             result = _mended(store, f"{left}; moved into RBD's trash: {self._way_back(store)}")
         await self._end(attempt, result)

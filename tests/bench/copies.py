@@ -1,8 +1,8 @@
 """What copies to several sites take: edgesync's rbd engine, copy-image, the `rbd` command, and the OSDs' limit.
 
 All in one run on a lab of its own: 1 GiB half of zeros, and a real Debian, to 1, 2 and 4 sites; the second version of
-that Debian, of which little differs; and a copy over lines of 200 Mbit/s. Told are seconds, and bytes on each site's
-wire as central's interface counts them, beside the blocks of 64 KiB that are not zeros.
+that Debian, of which little differs; a copy over lines of 200 Mbit/s; and the verification of copies. Told are seconds,
+and bytes on each site's wire as central's interface counts them, beside the blocks of 64 KiB that are not zeros.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
+import requests
 from rich.console import Console
 from rich.table import Table
 
@@ -57,6 +59,7 @@ def main() -> None:
             console.print(_table(daemon, debian_v1(), "Debian, 1 GiB"))
             console.print(_layered(daemon))
             console.print(_limited(daemon, half))
+            console.print(_verified(daemon, half))
             daemon.stop()
             daemon.forget_images()
     finally:
@@ -216,14 +219,55 @@ def _limited(daemon: DaemonProcess, file: Path) -> Table:
     return table
 
 
-def _measured(lab: Lab, sites: Sequence[str], act: Callable[[], bool]) -> Taken:
-    before = [links.wire(lab, site).sent for site in sites]
+def _verified(daemon: DaemonProcess, file: Path) -> Table:
+    """Copies compared with their image, whose digests are known since they were made: nothing is read at the hub."""
+    image = daemon.put_file(file, name="verified", golden=False)
+    daemon.until_at(image, "central")
+    daemon.until_over(daemon.ask(image, *SITES, engine="rbd"))
+    title = "verification of 1 GiB, half of it zeros"
+    table = Table("sites", "way", "seconds", "edgesync is", "wire per site, both ways", title=title, box=None)
+    for number in (1, 2, 4):
+        sites = SITES[:number]
+        ours = _measured(daemon.lab, sites, partial(_sound, daemon, image, sites), count=sum)
+        table.add_row(str(number), "edgesync verify", f"{ours.seconds:.1f}", "", f"{ours.wire / MIB:.2f} MiB")
+        theirs = _measured(daemon.lab, sites, partial(_read_back, daemon.lab, image, sites), count=sum)
+        wire = f"{theirs.wire / MIB:.0f} MiB"
+        table.add_row("", "rbd export | sha512sum", f"{theirs.seconds:.1f}", _ratio(ours, theirs), wire)
+    _forget(daemon, image)
+    return table
+
+
+def _sound(daemon: DaemonProcess, image: str, sites: Sequence[str]) -> bool:
+    body = {"image": image, "stores": list(sites)}
+    job = requests.post(f"{daemon.url}/v1/verifications", json=body, timeout=60).json()["id"]
+    return all(row["result"] == "sound" for row in daemon.until_over(job)["stores"])
+
+
+def _read_back(lab: Lab, image: str, sites: Sequence[str]) -> bool:
+    """The whole copy over the line, for all sites at once."""
+    hashing = []
+    for site in sites:
+        argv = [*_rbd(lab, site), "export", f"images/{image}@snap", "-", "--no-progress"]
+        reader = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        hashing += [subprocess.Popen(["sha512sum"], stdin=reader.stdout, stdout=subprocess.DEVNULL), reader]
+    return all(process.wait() == 0 for process in hashing)
+
+
+def _sent(wire: links.Wire) -> int:
+    return wire.sent
+
+
+def _measured(
+    lab: Lab, sites: Sequence[str], act: Callable[[], bool], *, count: Callable[[links.Wire], int] = _sent
+) -> Taken:
+    """`count`: what of a wire's two directions counts."""
+    before = [count(links.wire(lab, site)) for site in sites]
     began = time.monotonic()
     if not act():
-        raise RuntimeError("the copy failed")
+        raise RuntimeError("the copy or verification failed")
     seconds = time.monotonic() - began
-    sent = [links.wire(lab, site).sent - start for site, start in zip(sites, before, strict=True)]
-    return Taken(seconds=seconds, wire=max(sent))
+    seen = [count(links.wire(lab, site)) - start for site, start in zip(sites, before, strict=True)]
+    return Taken(seconds=seconds, wire=max(seen))
 
 
 def _forget(daemon: DaemonProcess, image: str) -> None:

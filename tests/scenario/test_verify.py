@@ -3,74 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgesync.domain.blocks import MIB
 from edgesync.domain.copy import CopyState, WaitReason
-from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult, EventKind, Job, JobState, Work
+from edgesync.domain.job import CopyResult, EventKind, JobState, Work
 from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import RequestError
 from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
-from tests.fakes.blocks import FakeBlocks
-from tests.scenario.stage import STORES, Stage, set_stage
+from tests.scenario.comparing import compared, finding, flattening, outcome, spread, verify
+from tests.scenario.stage import STORES, set_stage
 
 DCN0, DCN1, CENTRAL = StoreId("dcn0"), StoreId("dcn1"), StoreId("central")
-
-
-@asynccontextmanager
-async def compared(folder: Path, **document: Any) -> AsyncIterator[Stage]:
-    """A stage where Glance makes the copies, and edgesync can look into them."""
-    async with set_stage(folder, blocks=True, **{"rbd": {"enabled": False}, **document}) as stage:
-        yield stage
-
-
-async def spread(stage: Stage, name: str = "rhel", *, mebibytes: int = 24) -> ImageId:
-    """An image whose hash is that of its data, with a copy everywhere."""
-    image = stage.add_raw(name, mebibytes=mebibytes)
-    await stage.until_at(image, *STORES)
-    return image
-
-
-async def verify(stage: Stage, image: str | None = None, **said: Any) -> tuple[Job, ...]:
-    request = VerificationRequest(image=image, all=image is None, **said)
-    return (await stage.running.intake.verify(request)).jobs
-
-
-async def outcome(stage: Stage, image: str, **said: Any) -> dict[str, tuple[CopyResult, str]]:
-    (job,) = await verify(stage, image, **said)
-    ended = await stage.ended(job)
-    return {entry.store: (entry.result, entry.reason) for entry in ended.stores}
-
-
-def finding(stage: Stage, image: str, store: str) -> Defect | None:
-    found = stage.picture.site(StoreId(store)).findings.get(ImageId(image))
-    return found.defect if found else None
-
-
-@asynccontextmanager
-async def flattening(blocks: FakeBlocks) -> AsyncIterator[None]:
-    """The site's manager does what it is told."""
-
-    async def at_work() -> None:
-        while True:
-            blocks.flatten_now()
-            await blocks.cluster.clock.sleep(1)
-
-    task = asyncio.create_task(at_work())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_sound_copies_are_told_so_and_show_when(tmp_path: Path) -> None:
@@ -213,6 +161,7 @@ async def test_a_daemon_that_dies_in_the_middle_of_a_repair_is_made_up_for(tmp_p
             assert {entry.store: entry.result for entry in ended.stores}[DCN0] is CopyResult.REPAIRED
             assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
             assert [name for name in stage.pool("dcn0").images if name != image] == []
+            assert sum(sent.length for sent in stage.blocks["dcn0"].sent) == 8 * MIB, "nothing twice"
 
 
 async def test_nothing_is_copied_from_a_damaged_hub(tmp_path: Path) -> None:
@@ -260,6 +209,18 @@ async def test_a_verification_waits_for_a_pause_and_for_a_dead_site(tmp_path: Pa
         await daemon.intake.resume(Scope(store="dcn0"))
         stage.heal("dcn1")
         assert (await stage.ended(job)).state is JobState.DONE
+
+
+async def test_a_verification_waits_for_a_dead_hub_whose_data_it_needs(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life() as daemon:
+        image = await spread(stage)
+        stage.cut("central")
+        (job,) = await verify(stage, image, stores=("dcn0",))
+        await stage.clock.sleep(300)
+        assert (await daemon.journal.job(job.id)).pending == {DCN0}
+        stage.heal("central")
+        ended = await stage.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.SOUND]
 
 
 async def test_all_images_are_verified_those_first_that_were_longest_ago(tmp_path: Path) -> None:

@@ -63,6 +63,13 @@ def test_other_work_on_the_image_is_no_obstacle_and_none_waits_for_it() -> None:
     assert checks(copied) == {(two.id, "dcn0")}
 
 
+def test_a_copy_that_is_being_repaired_is_compared_after_that() -> None:
+    mending = replace(attempt(ONE, "dcn0", number=9), work=Work.RENEW)
+    case = situation(ONE, jobs=[asked()], attempts=[mending])
+    assert checks(case) == {(ONE.id, "central"), (ONE.id, "dcn1")}
+    assert reasons(make_plan(case))[WaitReason.IN_FLIGHT] == {"dcn0"}
+
+
 def test_it_waits_for_a_pause_and_for_a_dead_site() -> None:
     down = replace(site("dcn1"), breaker=Breaker(state=BreakerState.OPEN, since=NOW, retry_at=NOW + timedelta(hours=1)))
     case = situation(ONE, jobs=[asked()], pauses=[pause(store="dcn0")], sites=[down])
