@@ -1,0 +1,75 @@
+"""What images hold, to the byte, without a file of it: the odd and the huge as well."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.lab.images import random_image
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+BLOCK = 64 * KIB
+_STEP = 8 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """Zeros, but for some parts, which are in order and don't overlap."""
+
+    size: int
+    parts: Mapping[int, bytes]
+
+    @property
+    def sha512(self) -> str:
+        digest = hashlib.sha512()
+        for piece in self._pieces():
+            digest.update(piece)
+        return digest.hexdigest()
+
+    @property
+    def solid(self) -> int:
+        """Bytes in blocks of 64 KiB that are not zeros, the last one as short as it is."""
+        blocks = {
+            position
+            for offset, data in self.parts.items()
+            for position in range(offset // BLOCK, -(-(offset + len(data)) // BLOCK))
+        }
+        return sum(min(BLOCK, self.size - position * BLOCK) for position in blocks)
+
+    def file(self, folder: Path) -> Path:
+        path = folder / "content.raw"
+        with path.open("wb") as file:
+            file.truncate(self.size)
+            for offset, data in self.parts.items():
+                file.seek(offset)
+                file.write(data)
+        return path
+
+    def changed(self, *offsets: int) -> Content:
+        """Another version: the bytes at these offsets are others. Only of what is one part, without any hole."""
+        data = bytearray(self.parts[0])
+        for offset in offsets:
+            data[offset] ^= 0xFF
+        return Content(size=self.size, parts={0: bytes(data)})
+
+    def _pieces(self) -> Iterator[bytes]:
+        end, zeros = 0, bytes(_STEP)
+        for offset, data in (*self.parts.items(), (self.size, b"")):
+            while end < offset:
+                piece = zeros[: min(_STEP, offset - end)]
+                end += len(piece)
+                yield piece
+            yield data
+            end += len(data)
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that are the same for the same seed, and none of them is zero."""
+    return random_image(size, seed=seed).read_bytes().replace(b"\0", b"\1")
+
+
+def full(size: int, seed: int = 0) -> Content:
+    """An image without any zero."""
+    return Content(size=size, parts={0: noise(size, seed)})
