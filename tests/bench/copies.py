@@ -8,6 +8,7 @@ of the data takes.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.lab import lifecycle, links
+from deploy.lab.errors import LabError
 from deploy.lab.images import debian_v1, debian_v2
-from deploy.lab.layout import IMAGES
+from deploy.lab.layout import IMAGES, Network
 from tests.bench.ways import OTHERS, Taken, by_copy_image, by_edgesync, limit, withdraw
 from tests.lab.daemon import MIB, DaemonProcess, daemon_of
 
@@ -33,7 +35,10 @@ MEASURES = ("seconds", "edgesync is", "wire per site", "of these blocks", "CPU s
 
 
 def main() -> None:
-    lab = lifecycle.up(NAME, edges=len(SITES))
+    try:
+        lab = lifecycle.up(NAME, edges=len(SITES), network=Network.NAMESPACES)
+    except LabError as obstacle:
+        sys.exit(f"without lines between the sites there are no bytes on a wire to count: {obstacle}")
     console = Console()
     try:
         with tempfile.TemporaryDirectory() as folder, daemon_of(lab, Path(folder), rbd=True) as daemon:
