@@ -59,15 +59,21 @@ class Stored:
 
 
 def objects(lab: Lab, site: str, pool: str = "images") -> dict[str, Stored]:
-    """Every RADOS object with data in a pool of the site, images in the trash and orphans included."""
+    """Every RADOS object with data in a pool of the site, images in the trash and orphans included.
+
+    Not those that are removed already, and only listed until the OSD gets to what a snapshot had kept of them.
+    """
     with ceph.pool(lab.site(site), pool, user="admin") as ioctx:
         names = sorted(entry.key for entry in ioctx.list_objects() if entry.key.startswith("rbd_data."))
-        return {name: _stored(ioctx, name) for name in names}
+        return {name: stored for name in names if (stored := _stored(ioctx, name)) is not None}
 
 
-def _stored(ioctx: rados.Ioctx, name: str) -> Stored:
-    size, written = ioctx.stat(name)
-    data = ioctx.read(name, size)
+def _stored(ioctx: rados.Ioctx, name: str) -> Stored | None:
+    try:
+        size, written = ioctx.stat(name)
+        data = ioctx.read(name, size)
+    except rados.ObjectNotFound:
+        return None
     return Stored(size=size, written=str(written), sha512=hashlib.sha512(data).hexdigest())
 
 

@@ -28,15 +28,13 @@ class Content:
             digest.update(piece)
         return digest.hexdigest()
 
-    @property
-    def solid(self) -> int:
-        """Bytes in blocks of 64 KiB that are not zeros, the last one as short as it is."""
-        blocks = {
-            position
+    def objects(self, size: int) -> set[int]:
+        """The indices of the RBD objects, each of so many bytes, that hold more than zeros."""
+        return {
+            index
             for offset, data in self.parts.items()
-            for position in range(offset // BLOCK, -(-(offset + len(data)) // BLOCK))
+            for index in range(offset // size, -(-(offset + len(data)) // size))
         }
-        return sum(min(BLOCK, self.size - position * BLOCK) for position in blocks)
 
     def file(self, folder: Path) -> Path:
         path = folder / "content.raw"
