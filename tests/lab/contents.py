@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab.images import random_image
+from deploy.lab.layout import Lab
+from deploy.lab.readback import Readback, objects, readback
+from tests.lab.daemon import EDGES
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 BLOCK = 64 * KIB
@@ -71,3 +75,14 @@ def noise(size: int, seed: int = 0) -> bytes:
 def full(size: int, seed: int = 0) -> Content:
     """An image without any zero."""
     return Content(size=size, parts={0: noise(size, seed)})
+
+
+def copies(lab: Lab, image: str) -> dict[str, Readback]:
+    """What the edges have of it, read by both at the same time."""
+    with ThreadPoolExecutor(len(EDGES)) as pool:
+        return dict(zip(EDGES, pool.map(lambda store: readback(lab, store, image), EDGES), strict=True))
+
+
+def held(lab: Lab, store: str, copy: Readback) -> set[int]:
+    """The indices of the objects that a copy has at its site."""
+    return {int(name.rpartition(".")[2], 16) for name in objects(lab, store) if name.startswith(f"{copy.prefix}.")}

@@ -1,4 +1,7 @@
-"""Versions of an image, layered on one another as deep as may be: each is whole, of use, and Glance's own."""
+"""Versions of an image, layered on one another as deep as may be: each is whole, of use, and Glance's own.
+
+And a huge one, beside which their chain is made shorter.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from contextlib import contextmanager
 import pytest
 import rbd
 
-from deploy.lab import ceph, tamper
+from deploy.lab import ceph, tamper, upload
 from deploy.lab.layout import Lab
 from deploy.lab.readback import objects, rbd_images, readback, sha512
-from tests.lab.contents import BLOCK, MIB, full
+from tests.lab.contents import BLOCK, GIB, MIB, Content, copies, full, held, noise
 from tests.lab.daemon import EDGES, SITES, DaemonProcess
 
 # Of an odd size: the last object of each has one byte.
@@ -26,6 +29,21 @@ VERSIONS = (
     FIRST.changed(0, 8 * MIB, 3 * MIB, 5 * MIB + BLOCK),
 )
 DEEPEST = len(VERSIONS) - 1
+# At its beginning, across the border of two objects, in the midst of nowhere, and in its last byte.
+SPARSE = Content(
+    size=3 * GIB,
+    parts={
+        0: noise(MIB, seed=1),
+        GIB - 100: noise(200, seed=1),
+        2 * GIB + 12345: noise(2 * MIB, seed=2),
+        3 * GIB - 1: noise(1),
+    },
+)
+# That takes seconds to find out. Were it another, edgesync would say that the data are not those that were uploaded.
+SPARSE_SHA512 = (
+    "8f36d8d5f36ef978ecea1b74f6f1b44808841129ca39a719f110e2c79e0cb3f8"
+    "7ee541666bb043f8c91fc9d46e4e8555511c0e559aa4ff8b75fc6c6dd81462cf"
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +78,6 @@ def still(mover: DaemonProcess) -> Iterator[None]:
         mover.signal(signal.SIGCONT)
 
 
-def held(lab: Lab, store: str, image: str) -> int:
-    prefix = readback(lab, store, image).prefix
-    return sum(stored.size for name, stored in objects(lab, store).items() if name.startswith(prefix))
-
-
 @pytest.mark.parametrize("depth", range(DEEPEST + 1))
 def test_a_copy_hashes_to_what_glance_wrote_down_at_every_depth(
     shared_mover: DaemonProcess, lab: Lab, chain: list[str], depth: int
@@ -72,11 +85,10 @@ def test_a_copy_hashes_to_what_glance_wrote_down_at_every_depth(
     image, version = chain[depth], VERSIONS[depth]
     assert shared_mover.show(image)["os_hash_value"] == version.sha512
     assert shared_mover.imported(image) == []
-    for store in EDGES:
-        found = readback(lab, store, image)
+    for store, found in copies(lab, image).items():
         assert (found.size, found.sha512, found.bootable) == (version.size, version.sha512, True)
         assert found.parent == (chain[depth - 1] if depth else "")
-        assert held(lab, store, image) <= (2 * BLOCK if depth else version.size)
+        assert len(held(lab, store, found)) == (2, 2, 1, 1)[depth]
 
 
 @pytest.mark.parametrize("depth", [0, DEEPEST])
@@ -99,15 +111,32 @@ def test_glance_reads_the_same_bytes_from_every_store(
     assert shared_mover.stores_of(image) == sorted(SITES)
 
 
-def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(
-    shared_mover: DaemonProcess, lab: Lab, chain: list[str]
-) -> None:
+@pytest.fixture(scope="module")
+def shallower(shared_mover: DaemonProcess, chain: list[str]) -> DaemonProcess:
+    """The daemon, which allows for less depth from now on. It looks at what is there half a minute after its start."""
     shared_mover.stop()
     shared_mover.configure(rbd={**shared_mover.setting("rbd"), "max_depth": DEEPEST - 1})
     shared_mover.start()
+    return shared_mover
+
+
+def test_copies_of_a_huge_image_of_next_to_nothing_take_next_to_nothing(shallower: DaemonProcess, lab: Lab) -> None:
+    image = upload.plant(lab, SPARSE.parts, SPARSE.size, name="sparse", sha512=SPARSE_SHA512, tags=[shallower.tag])
+    shallower.images.append(image)
+    shallower.until_at(image, *EDGES)
+    assert shallower.imported(image) == []
+    assert shallower.show(image)["os_hash_value"] == SPARSE_SHA512
+    for store, copy in copies(lab, image).items():
+        assert (copy.size, copy.sha512, copy.bootable) == (SPARSE.size, SPARSE_SHA512, True)
+        assert held(lab, store, copy) == SPARSE.objects(8 * MIB)
+
+
+def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(
+    shallower: DaemonProcess, lab: Lab, chain: list[str]
+) -> None:
     for store in EDGES:
         # The lowest that will do: all that are above it stay layered.
-        shared_mover.until(lambda: readback(lab, store, chain[1]).parent == "", f"{store} is flattened")  # noqa: B023
+        shallower.until(lambda: readback(lab, store, chain[1]).parent == "", f"{store} is flattened")  # noqa: B023
         for image, version, parent in zip(chain, VERSIONS, ("", "", *chain[1:-1]), strict=True):
             found = readback(lab, store, image)
             assert (found.sha512, found.bootable, found.parent) == (version.sha512, True, parent)
@@ -116,10 +145,10 @@ def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(
 
 
 def test_glance_deletes_layered_copies_as_its_own(shared_mover: DaemonProcess, lab: Lab, chain: list[str]) -> None:
-    """What is on top first, as Ceph wants it. Nothing is left of any."""
+    """What is on top first, as Ceph wants it, and so whatever came later. Nothing is left of any."""
     shared_mover.stop()
     url = f"{lab.glance_url}/v2"
-    for image in reversed(chain):
+    for image in reversed(shared_mover.images):
         shared_mover.admin.delete(f"{url}/stores/dcn0/{image}")
         assert shared_mover.stores_of(image) == ["central", "dcn1"]
         assert image not in rbd_images(lab, "dcn0")

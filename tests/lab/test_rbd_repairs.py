@@ -63,7 +63,7 @@ def everything(lab: Lab) -> dict[str, dict[str, Stored]]:
 def of(lab: Lab, image: str, at_site: dict[str, Stored]) -> dict[str, Stored]:
     """The image's own objects at dcn0."""
     prefix = readback(lab, "dcn0", image).prefix
-    return {name: stored for name, stored in at_site.items() if name.startswith(prefix)}
+    return {name: stored for name, stored in at_site.items() if name.startswith(f"{prefix}.")}
 
 
 def whole(lab: Lab, image: str, content: Content) -> None:
