@@ -207,6 +207,10 @@ class Journal(Protocol):
 
     async def digests(self, image: ImageId) -> KnownDigests | None: ...
 
+    async def digested(self, images: Collection[ImageId]) -> frozenset[ImageId]:
+        """Those of the images whose digests are remembered; they are not read."""
+        ...
+
     async def forget_image(self, image: ImageId) -> None:
         """Drop the digests and verifications of an image that is gone."""
         ...

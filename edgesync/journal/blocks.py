@@ -6,7 +6,7 @@ packed, because packing takes too long for one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Row, and_, delete, func, insert, select
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgesync.domain.blocks import KnownDigests, Verification
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
+from edgesync.journal.batches import batches
 from edgesync.journal.records import digests_values, to_verification, verification_values
 from edgesync.journal.tables import digests, events, verifications
 
@@ -29,6 +30,13 @@ async def keep_digests(connection: AsyncConnection, image: ImageId, known: Known
 
 async def packed_digests(connection: AsyncConnection, image: ImageId) -> Row[Any] | None:
     return (await connection.execute(select(digests).where(digests.c.image_id == image))).one_or_none()
+
+
+async def digested(connection: AsyncConnection, images: Collection[ImageId]) -> frozenset[ImageId]:
+    found: set[ImageId] = set()
+    for batch in batches(images):
+        found.update(await connection.scalars(select(digests.c.image_id).where(digests.c.image_id.in_(batch))))
+    return frozenset(found)
 
 
 async def forget_image(connection: AsyncConnection, image: ImageId) -> None:

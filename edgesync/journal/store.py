@@ -101,6 +101,9 @@ class SqlJournal:
         row = await self._read(blocks.packed_digests, image)
         return await asyncio.to_thread(to_known_digests, row) if row is not None else None
 
+    async def digested(self, images: Collection[ImageId]) -> frozenset[ImageId]:
+        return await self._read(blocks.digested, images)
+
     async def forget_image(self, image: ImageId) -> None:
         await self._write(blocks.forget_image, image)
 

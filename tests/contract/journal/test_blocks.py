@@ -79,6 +79,13 @@ async def test_digests_of_each_image_by_themselves(journal: SqlJournal) -> None:
     assert (await journal.digests(IMAGE), await journal.digests(OTHER_IMAGE)) == (one, other)
 
 
+async def test_which_images_have_digests_is_told_of_any_number_at_once(journal: SqlJournal) -> None:
+    await journal.keep_digests(IMAGE, make_known(MIB))
+    strangers = [ImageId(f"stranger-{number}") for number in range(1200)]
+    assert await journal.digested([*strangers, IMAGE, OTHER_IMAGE]) == {IMAGE}
+    assert await journal.digested([]) == frozenset()
+
+
 async def test_those_kept_before_are_replaced(journal: SqlJournal) -> None:
     await journal.keep_digests(IMAGE, make_known(2 * MIB, seed=1))
     newer = replace(make_known(MIB, seed=2), hash_algo="sha256", hash_value="ff")
