@@ -86,6 +86,11 @@ class Daemon:
         await self.sites.configure(self.sites.clusters, probes=probe_rules(settings), audit=audit_rules(settings))
 
 
+def pools_of(settings: Settings) -> Mapping[StoreId, str]:
+    """Where the images lie, of the stores whose Ceph is configured."""
+    return {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
+
+
 def places_of(
     pools: Mapping[StoreId, str], clusters: Clusters, blocks: Mapping[StoreId, Blocks]
 ) -> Mapping[StoreId, Place]:
@@ -253,7 +258,7 @@ def assemble(
     def images() -> Mapping[ImageId, Image]:
         return showcase.picture.world.images if showcase.picture else {}
 
-    pools = {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
+    pools = pools_of(settings)
     engines = engines_on(
         bench,
         pools=pools,

@@ -11,7 +11,7 @@ import pytest
 from edgesync.daemon import copies
 from edgesync.domain.copy import Stall, StallCause
 from edgesync.domain.job import Engine, EngineChoice, EventKind, JobState, Work
-from edgesync.domain.store import Overrun, Store, StoreId, StoreSettings
+from edgesync.domain.store import CephSettings, Overrun, Store, StoreId, StoreSettings
 from edgesync.domain.window import Window, Windows
 from edgesync.errors import NotFoundError, RequestError, TransientError
 from edgesync.expose.jobs import job_view
@@ -22,6 +22,8 @@ from tests.unit.expose.pictures import picture_of
 
 # It is noon.
 MIDDAY = Windows(windows=(Window(days=frozenset(range(7)), start=time(11), end=time(13)),))
+
+CEPH = StoreSettings(ceph=CephSettings(conf="ceph.conf", user="edgesync"))
 
 
 def request(**given: Any) -> CopyRequest:
@@ -157,6 +159,17 @@ async def test_a_dry_run_knows_what_is_too_slow_for_its_window() -> None:
     at = counter(picture_of(situation(image(), settings={"dcn0": closing}, rates={"dcn0": 1000})))
     taken = await at.intake.copy(request(image="img", stores=("dcn0",), dry_run=True))
     assert job_view(taken.jobs[0], taken.foreseen).stores[0].waiting.startswith("window: it would run beyond")
+
+
+async def test_a_dry_run_is_planned_from_all_that_the_daemon_plans_from() -> None:
+    """Locations that Glance shows, for one: without them the rbd engine would be told to wait."""
+    case = situation(image(), settings=dict.fromkeys(("central", "dcn0"), CEPH), locations=True)
+    at = counter(picture_of(case))
+    taken = await at.intake.copy(request(image="img", stores=("dcn0",), engine=EngineChoice.RBD, dry_run=True))
+    assert taken.foreseen is not None
+    (start,) = taken.foreseen.plan.starts
+    assert start.engine is Engine.RBD
+    assert replace(taken.foreseen.situation, ledger=case.ledger) == case
 
 
 async def test_a_dry_run_of_a_policy_sees_its_jobs_get_into_each_others_way() -> None:
