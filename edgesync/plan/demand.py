@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -65,12 +66,15 @@ class Demand:
         return f"{self.requested_by} asked for it (job {self.job.id})"
 
 
-def demands(ledger: Ledger, wants: Wants) -> list[Demand]:
-    """All demands for copies, most urgent first. What a job asks for is not asked for again by a policy."""
+def demands(ledger: Ledger, wants: Wants, *, stuck: Callable[[Demand], Set[StoreId]]) -> list[Demand]:
+    """All demands for copies, most urgent first. What a job asks for is not asked for again by a policy.
+
+    `stuck`: the stores of a job that wait for an engine which can't go there. They keep no policy's copy away.
+    """
     found = [_of_job(job) for job in ledger.jobs if job.work.brings and job.pending]
     claimed: dict[ImageId, set[StoreId]] = {}
     for demand in found:
-        claimed.setdefault(demand.image, set()).update(demand.stores)
+        claimed.setdefault(demand.image, set()).update(demand.stores - stuck(demand))
     for image, want in wants.gaps.items():
         claims = claimed.get(image, NOWHERE)
         for policy, share in want.shares:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from edgesync.clients.glance import GlanceClient
 from edgesync.daemon.service import planned
@@ -44,7 +45,11 @@ async def lent_on_top_of_each_other(stage: Stage) -> tuple[ImageId, ImageId]:
 
 
 async def test_plan_says_what_the_daemon_is_about_to_do(tmp_path: Path) -> None:
-    often = {"polling": {"full_pass": "1m"}, "audit": {"every": "1m"}, "limits": {"imports_per_store": 1}}
+    often: dict[str, Any] = {
+        "polling": {"full_pass": "1m"},
+        "audit": {"every": "1m"},
+        "limits": {"imports_per_store": 1},
+    }
     async with set_stage(tmp_path, policies=(GOLDEN, LENT), blocks=True, **often) as stage, stage.life() as daemon:
         whole, mended = stage.add_raw("whole"), stage.add_raw("mended")
         base, _ = await lent_on_top_of_each_other(stage)
