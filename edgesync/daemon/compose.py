@@ -16,6 +16,7 @@ from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.intake import Intake
 from edgesync.daemon.layers import Place
 from edgesync.daemon.loop import Loop
@@ -315,6 +316,7 @@ def assemble(
         clusters=clusters,
         places=places_of(pools, clusters, blocks),
         halt=engines.blocks.halt,
+        forecast=Forecast(journal, clusters, blocks, tuning, clock, hub=settings.hub),
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
         methods=methods,
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from edgesync.daemon.desk import Desk, writable
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.foresight import foresee
 from edgesync.domain.image import Image
 from edgesync.domain.job import EngineChoice, Event, EventKind, Job, JobId, JobState, Origin, StoreResult
@@ -28,9 +29,11 @@ AT_ONCE = 500
 class Copies:
     """Takes requests for copies of one image, or of all that a policy misses."""
 
-    def __init__(self, desk: Desk, policies: Callable[[], Sequence[Policy]]) -> None:
+    def __init__(self, desk: Desk, policies: Callable[[], Sequence[Policy]], forecast: Forecast | None) -> None:
+        """`forecast`: None where no blocks can be looked at."""
         self._desk = desk
         self._policies = policies
+        self._forecast = forecast
 
     async def take(self, request: CopyRequest) -> Taken:
         if request.policy is not None:
@@ -81,6 +84,10 @@ class Copies:
         if request.dry_run:
             would_be = tuple(replace(job, id=JobId(f"dry-run-{number}")) for number, job in enumerate(jobs, start=1))
             foreseen = foresee(self._desk.picture(), would_be, self._desk.clock.now())
+            if self._forecast is not None:
+                images = {job.image for job in would_be}
+                starts = [start for start in foreseen.plan.starts if start.image in images]
+                foreseen = replace(foreseen, ways=await self._forecast.of(starts, foreseen.world.images))
             return replace(taken, jobs=would_be, foreseen=foreseen)
         self._desk.room_for(len(jobs))
         for job in jobs:

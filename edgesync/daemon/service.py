@@ -29,11 +29,12 @@ from edgesync.daemon.compose import (
     sites_of,
 )
 from edgesync.daemon.cycle import check_hub, decide
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.pruning import pruning_policies
 from edgesync.daemon.recollection import recalled
 from edgesync.daemon.reloading import Read, Reloader
 from edgesync.daemon.situating import situate
-from edgesync.daemon.wishes import wishes_of
+from edgesync.daemon.wishes import tuning_of, wishes_of
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.ports import Clock, Glance, Journal
@@ -154,7 +155,9 @@ async def planned(
         # Nothing else is done with them than to prune.
         bases=await bases_in(world, blocks, pools_of(settings)) if pruning_policies(wishes.policies) else frozenset(),
     )
-    return decide(situation, ProgressBoard())
+    picture = decide(situation, ProgressBoard())
+    forecast = Forecast(journal, clusters, blocks, tuning_of(settings), clock, hub=settings.hub)
+    return replace(picture, ways=await forecast.of(picture.plan.starts, world.images))
 
 
 async def _check_cloud(settings: Settings, daemon: Daemon) -> None:

@@ -14,6 +14,7 @@ from edgesync.domain.site import Site
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
+from edgesync.plan.layering import Layering
 from edgesync.plan.situation import Rules, Situation
 from edgesync.plan.wants import Wants
 
@@ -29,6 +30,8 @@ class Picture:
     progress: Mapping[tuple[ImageId, StoreId], Progress]
     # Imports of ours that do not get on. As live as the progress.
     stalls: Mapping[AttemptId, Stall] = field(default_factory=dict)
+    # What copies that start send, where somebody has looked: for `plan` and dry runs.
+    ways: Mapping[tuple[ImageId, StoreId], Layering] = field(default_factory=dict)
     attempts: Mapping[ImageId, Attempt] = field(init=False)
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.
