@@ -84,7 +84,8 @@ async def test_a_dry_run_tells_bytes_and_waits_and_writes_nothing(shell: Termina
         ["a", "id-a", "dcn1", "1.0", "GiB"],
         ["b", "id-b", "dcn1", "1.0", "GiB"],
     ]
-    assert rows[0][5:] == ["would", "start", "now"]
+    by_rbd = "rbd: the image is raw, and edgesync reaches the clusters of central and dcn0, dcn1"
+    assert rows[0][5:] == ["would", "start", "now;", *by_rbd.split()]
     assert all(row[5] == "would" for row in rows)
     assert shell.at.journal.kept == {}
 
