@@ -26,13 +26,14 @@ from edgesync.daemon.uploads import Uploads
 from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, scrub_rules, tuning_of, wishes_of
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, EngineChoice, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
 from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
+from edgesync.execute.repair import Wished
 from edgesync.execute.runner import Runner
 from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
@@ -44,6 +45,7 @@ from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
 from edgesync.journal import open_journal
 from edgesync.observe.observer import Observer
 from edgesync.observe.sites import Sites
+from edgesync.plan.demand import engine_wished
 from edgesync.plan.locks import Locks
 
 # Operation, status, seconds: told of every exchange with Glance.
@@ -134,6 +136,18 @@ def scene_of(
         shorten=picture.rules.rbd,
         max_fill={store: picture.settings_of(store).max_pool_fill for store in stores},
     )
+
+
+def wished_by(showcase: Showcase) -> Wished:
+    """What whoever wants a copy says of its engine, by the last picture."""
+
+    def wished(image: ImageId, store: StoreId) -> EngineChoice:
+        seen = showcase.picture
+        if seen is None:
+            return EngineChoice.AUTO
+        return engine_wished(image, store, ledger=seen.ledger, wants=seen.wants, topology=seen.world.topology)
+
+    return wished
 
 
 @asynccontextmanager
@@ -266,6 +280,7 @@ def assemble(
         blocks=blocks,
         journal=journal,
         images=images,
+        wished=wished_by(showcase),
         memory=settings.rbd.memory,
         on_compared=metrics.compared,
     )

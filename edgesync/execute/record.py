@@ -21,6 +21,7 @@ from edgesync.domain.job import (
     Attempt,
     AttemptId,
     CopyResult,
+    EngineChoice,
     Event,
     EventKind,
     Job,
@@ -210,7 +211,7 @@ class Recorder:
             for entry in lost
         ]
 
-    def copy_again(self, image: Image, store: StoreId) -> Job:
+    def copy_again(self, image: Image, store: StoreId, engine: EngineChoice) -> Job:
         """The job that makes a broken copy anew, once it has been taken away."""
         return Job(
             id=JobId(new_id()),
@@ -223,6 +224,7 @@ class Recorder:
             state=JobState.QUEUED,
             stores=(StoreResult(store=store),),
             created_at=self.clock.now(),
+            engine=engine,
         )
 
     def _own_job(self, action: Start, image: Image | None) -> Job:
