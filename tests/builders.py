@@ -251,6 +251,7 @@ def situation(
     resting: Iterable[tuple[Image, str]] = (),
     bases: Iterable[tuple[Image, str]] = (),
     provable: Iterable[tuple[Image, str]] = (),
+    checking: Iterable[tuple[Image, str]] = (),
     pruning: Iterable[Policy] = (),
     makers: Mapping[tuple[ImageId, StoreId], str] | None = None,
     locations: bool | None = None,
@@ -286,6 +287,7 @@ def situation(
         resting=frozenset((of.id, StoreId(store)) for of, store in resting),
         bases=frozenset((of.id, StoreId(store)) for of, store in bases),
         provable=frozenset((of.id, StoreId(store)) for of, store in provable),
+        checking=frozenset((of.id, StoreId(store)) for of, store in checking),
         pruning=tuple(pruning),
         makers=makers or {},
     )

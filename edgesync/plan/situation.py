@@ -85,6 +85,10 @@ class Situation:
         site = self.world.sites.get(store)
         return site is None or admits(site.breaker, self.now, running=0)
 
+    def pause(self, image: ImageId, store: StoreId) -> Pause | None:
+        """A pause that covers this copy."""
+        return next((pause for pause in self.ledger.pauses if pause.covers(image, store)), None)
+
     def paused_place(self, store: StoreId) -> Pause | None:
         """The pause of a whole store, or of everything, that covers this one."""
         return next(

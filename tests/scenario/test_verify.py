@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ import pytest
 from edgesync.domain.blocks import MIB
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult, EventKind, Job, JobState, Work
+from edgesync.domain.job import CopyResult, Engine, EngineChoice, EventKind, Job, JobState, Work
 from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import RequestError
 from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
 from tests.fakes.blocks import FakeBlocks
-from tests.scenario.stage import STORES, Stage, set_stage
+from tests.scenario.stage import GOLDEN, STORES, Stage, set_stage
 
 DCN0, DCN1, CENTRAL = StoreId("dcn0"), StoreId("dcn1"), StoreId("central")
 
@@ -246,6 +247,57 @@ async def test_a_verification_waits_for_a_pause_and_for_a_dead_site(tmp_path: Pa
         await daemon.intake.resume(Scope(store="dcn0"))
         stage.heal("dcn1")
         assert (await stage.ended(job)).state is JobState.DONE
+
+
+async def test_nothing_is_mended_where_somebody_has_paused_it(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life() as daemon:
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        await daemon.intake.pause(PauseRequest(image=image))
+        (job,) = await verify(stage, image, repair=True, stores=("dcn0",))
+        await stage.clock.sleep(600)
+        assert (await daemon.journal.job(job.id)).pending == {DCN0}
+        assert {attempt.work for attempt in await stage.attempts(image)} == {Work.COPY}
+        await daemon.intake.resume(Scope(image=image))
+        async with flattening(stage.blocks["dcn0"]):
+            ended = await stage.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.REPAIRED]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_copy_that_lacks_only_its_snapshot_is_sealed_for_whoever_asks_and_then_compared(
+    tmp_path: Path, whole: bool
+) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        await outcome(stage, image)
+        found = stage.pool("dcn0").image(image)
+        found.snapshot = found.protected = False
+        if not whole:
+            stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        result, _ = (await outcome(stage, image, repair=True, stores=("dcn0",)))["dcn0"]
+        await stage.until_at(image, *STORES)
+        works = {attempt.work for attempt in await stage.attempts(image)}
+        if whole:
+            assert (result, works) == (CopyResult.SOUND, {Work.COPY, Work.SEAL})
+            assert stage.pool("dcn0").image(image).id == found.id
+        else:
+            assert (result, works) == (CopyResult.REPAIRED, {Work.COPY, Work.SEAL, Work.UNLIST})
+        assert stage.pool("dcn0").image(image).protected
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+
+
+async def test_a_copy_that_is_made_again_is_made_by_the_engine_of_the_policy_that_wants_it(tmp_path: Path) -> None:
+    by_glance = replace(GOLDEN, engine=EngineChoice.COPY_IMAGE)
+    async with set_stage(tmp_path, policies=[by_glance], blocks=True) as stage, stage.life():
+        image = stage.add_raw()
+        await stage.until_at(image, *STORES)
+        stage.pool("dcn0").remove(image)
+        await stage.until(lambda: stage.pool("dcn0").has(image), "made again", within=7200)
+        await stage.until_recorded()
+        assert stage.imports(image).count("dcn0") == 2
+        copies = [attempt for attempt in await stage.attempts(image) if attempt.work is Work.COPY]
+        assert {attempt.engine for attempt in copies} == {Engine.COPY_IMAGE}
 
 
 async def test_all_images_are_verified_those_first_that_were_longest_ago(tmp_path: Path) -> None:
