@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from edgesync.daemon.forgetting import Forgetting
+from edgesync.daemon.forgetting import Forgetting, verified_and_gone
 from edgesync.daemon.recollection import Recollection
 from edgesync.daemon.situating import situate
 from edgesync.daemon.wishes import Wishes
@@ -214,8 +214,18 @@ class Cycle:
 
     async def _forget(self) -> None:
         picture = self._showcase.picture
+        if picture is not None:
+            await self._forget_copies(picture.world)
         if await self._forgetting.turn(picture.world.images if picture else (), self._wishes.retention):
             self.ledger_changed()
+
+    async def _forget_copies(self, world: World) -> None:
+        """What was found of copies that somebody has deleted says nothing of those that may come to their places."""
+        known = {store: await self._sites.verifications(store) for store in self._sites.clusters}
+        if gone := verified_and_gone(world, known):
+            await self._journal.forget_copies(gone)
+            for image, store in gone:
+                self._sites.unverified(image, store)
 
     async def _open(self, action: Start) -> None:
         picture = self._showcase.picture

@@ -215,6 +215,10 @@ class Journal(Protocol):
         """Drop the digests and verifications of an image that is gone."""
         ...
 
+    async def forget_copies(self, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+        """Drop the verifications of copies that are gone."""
+        ...
+
     async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
         """Remember how a copy was found; what was known of it before is replaced."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, select
+from sqlalchemy import Row, and_, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.blocks import KnownDigests, Verification
@@ -42,6 +42,12 @@ async def digested(connection: AsyncConnection, images: Collection[ImageId]) -> 
 async def forget_image(connection: AsyncConnection, image: ImageId) -> None:
     for table in (digests, verifications):
         await connection.execute(delete(table).where(table.c.image_id == image))
+
+
+async def forget_copies(connection: AsyncConnection, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+    key = tuple_(verifications.c.image_id, verifications.c.store_id)
+    for batch in batches(copies):
+        await connection.execute(delete(verifications).where(key.in_(batch)))
 
 
 async def add_verification(

@@ -107,6 +107,9 @@ class SqlJournal:
     async def forget_image(self, image: ImageId) -> None:
         await self._write(blocks.forget_image, image)
 
+    async def forget_copies(self, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+        await self._write(blocks.forget_copies, copies)
+
     async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
         await self._write(blocks.add_verification, image, store, verification)
 

@@ -30,6 +30,10 @@ class BlockNotes:
         self.kept_digests.pop(image, None)
         self.verified.pop(image, None)
 
+    async def forget_copies(self, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+        for image, store in copies:
+            self.verified.get(image, {}).pop(store, None)
+
     async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
         self.verified.setdefault(image, {})[store] = verification
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from edgesync.domain.job import CopyResult, Engine, EngineChoice, EventKind, Job
 from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import RequestError
+from edgesync.expose.gauges import sites
 from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
 from tests.fakes.blocks import FakeBlocks
 from tests.scenario.stage import GOLDEN, STORES, Stage, set_stage
 
+HOUR = 3600.0
 DCN0, DCN1, CENTRAL = StoreId("dcn0"), StoreId("dcn1"), StoreId("central")
 
 
@@ -54,6 +56,18 @@ async def outcome(stage: Stage, image: str, **said: Any) -> dict[str, tuple[Copy
 def finding(stage: Stage, image: str, store: str) -> Defect | None:
     found = stage.picture.site(StoreId(store)).findings.get(ImageId(image))
     return found.defect if found else None
+
+
+def known(stage: Stage, store: str, image: str) -> bool:
+    """Whether anybody has compared that copy."""
+    return ImageId(image) in stage.running.sites.sites([StoreId(store)])[StoreId(store)].verified
+
+
+def oldest(stage: Stage, store: str) -> datetime:
+    """As the metric tells it."""
+    (family,) = [one for one in sites(stage.picture) if one.name == "edgesync_oldest_verification_timestamp_seconds"]
+    (sample,) = [one for one in family.samples if one.labels == {"store": store}]
+    return datetime.fromtimestamp(sample.value, UTC)
 
 
 @asynccontextmanager
@@ -298,6 +312,28 @@ async def test_a_copy_that_is_made_again_is_made_by_the_engine_of_the_policy_tha
         assert stage.imports(image).count("dcn0") == 2
         copies = [attempt for attempt in await stage.attempts(image) if attempt.work is Work.COPY]
         assert {attempt.engine for attempt in copies} == {Engine.COPY_IMAGE}
+
+
+async def test_verifications_of_copies_that_are_gone_are_forgotten_everywhere(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage:
+        async with stage.life() as daemon:
+            image, other = await spread(stage), await spread(stage, "other")
+            first = stage.clock.now()
+            await outcome(stage, image)
+            await stage.clock.sleep(60)
+            await outcome(stage, other)
+            await daemon.intake.pause(PauseRequest(image=image, store="dcn0"))
+            stage.fake.sim.delete_from_store(image, "dcn0", stage.clock.now())
+            await stage.until(lambda: not known(stage, "dcn0", image), "forgotten", within=HOUR)
+            assert set(await daemon.journal.verifications(image)) == {DCN1, CENTRAL}
+            assert oldest(stage, "dcn0") > first + timedelta(seconds=60)
+        stage.fake.delete_image(other)
+        async with stage.life() as daemon:
+            await stage.until(
+                lambda: known(stage, "dcn1", image) and not known(stage, "dcn1", other), "the other", within=HOUR
+            )
+            await stage.clock.sleep(60)
+            assert await daemon.journal.verifications(other) == {}
 
 
 async def test_all_images_are_verified_those_first_that_were_longest_ago(tmp_path: Path) -> None:
