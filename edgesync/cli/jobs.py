@@ -71,7 +71,7 @@ async def follow(daemon: DaemonApi, jobs: Sequence[Job], *, limit: float) -> lis
             if not _ended(job):
                 complain(
                     f"job {job['id']} goes on in the daemon",
-                    f"edgesync status shows it, edgesync cancel {job['id']} stops what has not begun",
+                    f"edgesync status shows it, edgesync cancel {job['id']} stops what can be stopped",
                 )
         raise
 
