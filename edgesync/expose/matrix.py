@@ -116,7 +116,7 @@ def what_next(picture: Picture, finding: Finding) -> str:
         for start in picture.plan.starts
     ):
         return "it is mended next"
-    if finding.obstacle:
+    if finding.obstacle and (finding.image, finding.store) not in picture.situation.provable:
         return f"it is left alone: {finding.obstacle}" + ("; that passes" if finding.passing else "")
     return _why_not_mended(picture, finding, attempt)
 
