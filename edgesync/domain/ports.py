@@ -181,8 +181,8 @@ class Journal(Protocol):
         """Forget an attempt that Glance never accepted."""
         ...
 
-    async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
-        """Record results of a job that needed no attempt; the job ends when nothing is pending."""
+    async def settle(self, job: JobId, verdict: Verdict, *, events: Sequence[Event] = (), at: datetime) -> None:
+        """Record results of a job that needed no attempt, and `events`; the job ends when nothing is pending."""
         ...
 
     async def cancel(self, job: JobId, *, at: datetime) -> Job:

@@ -81,8 +81,8 @@ class SqlJournal:
     async def drop_attempt(self, attempt: AttemptId) -> None:
         await self._write(withdraw.drop_attempt, attempt)
 
-    async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
-        await self._write(outcome.settle, job, verdict, at)
+    async def settle(self, job: JobId, verdict: Verdict, *, events: Sequence[Event] = (), at: datetime) -> None:
+        await self._write(outcome.settle, job, verdict, events, at)
 
     async def cancel(self, job: JobId, *, at: datetime) -> Job:
         return await self._write(withdraw.cancel, job, at)

@@ -85,9 +85,10 @@ def defect_of(look: Look) -> Defect | None:
         return Defect.WRONG_SIZE
     if not look.rbd.snapshot:
         return Defect.NO_SNAPSHOT
-    if not look.rbd.protected:
-        return Defect.UNPROTECTED
-    return Defect.DAMAGED if look.damage else None
+    # Before the protection: what is damaged is made anew, and that is protected.
+    if look.damage:
+        return Defect.DAMAGED
+    return None if look.rbd.protected else Defect.UNPROTECTED
 
 
 def judge(look: Look, *, grace: timedelta, now: datetime) -> Finding | None:

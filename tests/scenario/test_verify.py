@@ -314,6 +314,37 @@ async def test_a_copy_that_is_made_again_is_made_by_the_engine_of_the_policy_tha
         assert {attempt.engine for attempt in copies} == {Engine.COPY_IMAGE}
 
 
+async def test_a_damaged_copy_is_made_good_though_it_is_unprotected_too(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        stage.pool("dcn0").image(image).protected = False
+        async with flattening(stage.blocks["dcn0"]):
+            result, _ = (await outcome(stage, image, repair=True, stores=("dcn0",)))["dcn0"]
+        assert result is CopyResult.REPAIRED
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+        assert stage.pool("dcn0").image(image).protected
+
+
+async def test_what_was_found_and_what_keeps_it_from_being_mended_is_told_and_in_the_history(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        stage.pools.clone("dcn0", image, "vms/disk-7")
+        stage.pool("dcn0").image(image).size += MIB
+        stage.pool("dcn1").image(image).protected = False
+        found = await outcome(stage, image)
+        assert found["dcn0"][0] is CopyResult.DAMAGED
+        assert "the RBD image has 25 MiB" in found["dcn0"][1]
+        assert found["dcn1"][0] is CopyResult.SOUND
+        assert found["dcn1"][1].endswith("is not protected")
+        again = await outcome(stage, image, repair=True, stores=("dcn0",))
+        assert again["dcn0"][1].endswith("not mended, since there are clones of it (vms/disk-7)")
+        sound = [event.message for event in await stage.events(EventKind.COPY_VERIFIED)]
+        assert sound == [f"sound: {found['central'][1]}", f"sound: {found['dcn1'][1]}"]
+        bad = [(event.store, event.message) for event in await stage.events(EventKind.VERIFICATION_FAILED)]
+        assert bad == [(DCN0, f"damaged: {found['dcn0'][1]}"), (DCN0, f"damaged: {again['dcn0'][1]}")]
+
+
 async def test_verifications_of_copies_that_are_gone_are_forgotten_everywhere(tmp_path: Path) -> None:
     async with compared(tmp_path) as stage:
         async with stage.life() as daemon:

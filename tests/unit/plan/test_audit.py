@@ -162,6 +162,12 @@ def test_obstacles_of_an_orphan_that_end_by_themselves(rbd: RbdImage, said: str)
     assert said in outlook(finding)
 
 
+def test_damage_is_not_hidden_by_a_snapshot_that_is_not_protected() -> None:
+    hurt = replace(look(at_glance("central", "dcn0"), at_ceph(protected=False)), damage="bytes 0-65535")
+    assert defect_of(hurt) is Defect.DAMAGED
+    assert defect_of(replace(hurt, damage="")) is Defect.UNPROTECTED
+
+
 def test_a_copy_without_its_snapshot_may_only_need_that() -> None:
     finding = found(look(at_glance("central", "dcn0"), at_ceph(snapshot=False, protected=False)))
     assert "take the snapshot if its digests prove it whole, else take the location away" in outlook(finding)
