@@ -252,7 +252,7 @@ def assemble(
             recollection.cared_for(attempt, entry, clock.now())
         image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
         if entry.result is CopyResult.COPIED and image is not None:
-            recollection.copied(entry.store, image.size or 0, seconds)
+            recollection.copied(entry.store, attempt.engine, image.size or 0, seconds)
 
     recorder = Recorder(
         journal=journal, clock=clock, tuning=tuning, on_result=ended, on_change=lambda: cycle.ledger_changed()

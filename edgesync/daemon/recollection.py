@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from edgesync.domain.action import Start
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, StoreResult, Work
+from edgesync.domain.job import Attempt, CopyResult, Engine, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 
@@ -42,7 +42,7 @@ class Recollection:
 
     def __init__(self) -> None:
         self.served: dict[StoreId, datetime] = {}
-        self.rates: dict[StoreId, float] = {}
+        self.rates: dict[tuple[StoreId, Engine], float] = {}
         self._last = datetime.min.replace(tzinfo=UTC)
         self._retried: dict[StoreId, deque[datetime]] = {}
         self._cared: dict[tuple[ImageId, StoreId], _Care] = {}
@@ -79,17 +79,17 @@ class Recollection:
             if attempt.work.brings:
                 self.served[entry.store] = attempt.started_at
             if attempt.work.brings and entry.result is CopyResult.COPIED:
-                self.copied(entry.store, size, (ended_at - attempt.started_at).total_seconds())
+                self.copied(entry.store, attempt.engine, size, (ended_at - attempt.started_at).total_seconds())
             elif not attempt.work.brings:
                 self._care(attempt.image, entry.store).until = attempt.started_at + REST
                 self.cared_for(attempt, entry, ended_at)
 
-    def copied(self, store: StoreId, size: int, seconds: float) -> None:
-        """A copy was made in so many seconds."""
+    def copied(self, store: StoreId, engine: Engine, size: int, seconds: float) -> None:
+        """A copy was made in so many seconds. One engine's say nothing of the other's."""
         if size > 0 and seconds > 0:
             rate = size / seconds
-            before = self.rates.get(store, rate)
-            self.rates[store] = before + WEIGHT * (rate - before)
+            before = self.rates.get((store, engine), rate)
+            self.rates[store, engine] = before + WEIGHT * (rate - before)
 
     def retries(self, now: datetime) -> Mapping[StoreId, int]:
         """Retries into each store within the last hour."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
+from edgesync.domain.image import Image
 from edgesync.domain.job import Engine, EngineChoice
 from edgesync.domain.store import StoreId
 from edgesync.plan.breaker import explain
 from edgesync.plan.budget import some_of
+from edgesync.plan.demand import Demand
 from edgesync.plan.situation import Situation
 
 Stores = frozenset[StoreId]
@@ -92,6 +94,18 @@ class Engines:
         if known is None:
             known = self._known[question] = divide(question, self._means)
         return known
+
+
+def question_of(demand: Demand, image: Image, stores: Stores, hub: StoreId) -> Question:
+    """Who is to bring an image to these of a demand's stores."""
+    return Question(
+        choice=demand.engine,
+        stores=stores,
+        disk_format=image.disk_format,
+        container_format=image.container_format,
+        at_hub=hub in image.stores,
+        together=not demand.allow_failure,
+    )
 
 
 def means_of(situation: Situation) -> Means:

@@ -11,7 +11,7 @@ from edgesync.domain.image import Image
 from edgesync.domain.job import Engine, EngineChoice, Work
 from edgesync.domain.store import StoreId
 from edgesync.plan.demand import Demand, awaits_data, demands
-from edgesync.plan.engine_choice import Engines, Question, Share, means_of
+from edgesync.plan.engine_choice import Engines, Share, question_of
 from edgesync.plan.gates import Gates, Obstacle
 from edgesync.plan.settlement import promised_until
 from edgesync.plan.situation import Situation
@@ -44,11 +44,11 @@ class Candidate:
 class Sieve:
     """Takes up the demands one by one."""
 
-    def __init__(self, situation: Situation, gates: Gates) -> None:
+    def __init__(self, situation: Situation, gates: Gates, engines: Engines) -> None:
         self._situation = situation
         self._gates = gates
         self._hub = situation.world.topology.hub
-        self._engines = Engines(means_of(situation))
+        self._engines = engines
         self._attempts = {attempt.image: attempt for attempt in situation.ledger.attempts if attempt.work.brings}
         self._candidates: list[Candidate] = []
         self._waiting: list[Waiting] = []
@@ -95,15 +95,7 @@ class Sieve:
 
     def _shares(self, demand: Demand, image: Image, ready: Stores) -> tuple[Share, ...]:
         """The ready stores by the engine that copies to them."""
-        question = Question(
-            choice=demand.engine,
-            stores=ready,
-            disk_format=image.disk_format,
-            container_format=image.container_format,
-            at_hub=self._hub in image.stores,
-            together=not demand.allow_failure,
-        )
-        return self._engines.shares(question)
+        return self._engines.shares(question_of(demand, image, ready, self._hub))
 
     def _share(self, demand: Demand, image: Image, share: Share) -> None:
         if share.engine is None:

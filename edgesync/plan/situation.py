@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import AttemptId
+from edgesync.domain.job import AttemptId, Engine
 from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Policy, Repair
 from edgesync.domain.store import StoreId
@@ -58,8 +58,8 @@ class Situation:
     served: Mapping[StoreId, datetime] = field(default_factory=dict)
     # Retries into a store within the last hour.
     retries: Mapping[StoreId, int] = field(default_factory=dict)
-    # Bytes per second that recent copies into a store made.
-    rates: Mapping[StoreId, float] = field(default_factory=dict)
+    # Bytes per second that recent copies into a store made, by each engine: of the images' sizes.
+    rates: Mapping[tuple[StoreId, Engine], float] = field(default_factory=dict)
     # Copies that were mended or should have been a moment ago: not again so soon.
     resting: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
     # Copies that are being compared with their images.
