@@ -29,9 +29,9 @@ async def bases_in(
 
 async def _bases_at(world: World, store: StoreId, blocks: Blocks, pool: str) -> frozenset[ImageId]:
     try:
-        layers = await blocks.layers(measured=False)
+        seen = await blocks.layers(measured=False)
     except EdgesyncError as trouble:
         log.warning("cannot see what lies on what", store=store, why=trouble.message, remedy=trouble.remedy)
         return frozenset()
-    members = members_of(layers, pool=pool, copies=listed_at(world.images, store), leaving=frozenset())
+    members = members_of(seen.layers, pool=pool, copies=listed_at(world.images, store), leaving=frozenset())
     return frozenset(ImageId(name) for name in bases_of(members))

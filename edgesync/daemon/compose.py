@@ -32,6 +32,7 @@ from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
 from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
+from edgesync.execute.rbd.engine import RbdEngine
 from edgesync.execute.record import Recorder
 from edgesync.execute.repair import Wished
 from edgesync.execute.runner import Runner
@@ -66,6 +67,7 @@ class Daemon:
     cycle: Cycle
     loop: Loop
     runner: Runner
+    mover: RbdEngine
     verifier: Verifier
     scrub: Scrub
     recorder: Recorder
@@ -219,6 +221,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
             showcase=showcase,
             metrics=metrics,
         )
+        stack.callback(daemon.mover.close)
         stack.push_async_callback(daemon.sites.close)
         yield daemon
 
@@ -346,6 +349,7 @@ def assemble(
         cycle=cycle,
         loop=loop,
         runner=runner,
+        mover=engines.blocks,
         verifier=verifier,
         scrub=scrub,
         recorder=recorder,

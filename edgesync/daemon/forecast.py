@@ -85,6 +85,7 @@ class Forecast:
         bases = Bases(image, self._shelf(images), self._journal, self._remembered)
         try:
             new = await self._remembered.digests(image)
+            await bases.find_parent()
         except EdgesyncError as unknown:
             log.debug("cannot tell how much is sent", image=image.id, why=unknown.message)
             return

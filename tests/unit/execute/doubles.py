@@ -391,7 +391,7 @@ class Rig:
         return [event for event in self.journal.events if event.kind is kind]
 
 
-def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
+def rig(*, ceph: bool = True, stall_after: float = 600, memory: int = 0) -> Rig:
     clock = HandClock()
     glance = ScriptedGlance(clock)
     journal = MemoryJournal()
@@ -436,7 +436,7 @@ def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
         journal=cast("Journal", journal),
         images=dict,
         wished=lambda _image, store: EngineChoice.RBD if store == DCN0 else EngineChoice.AUTO,
-        memory=0,
+        memory=memory,
         on_compared=lambda *_: None,
     )
     return Rig(
