@@ -16,6 +16,7 @@ from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.intake import Intake
 from edgesync.daemon.layers import Place
 from edgesync.daemon.loop import Loop
@@ -25,7 +26,7 @@ from edgesync.daemon.uploads import Uploads
 from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, scrub_rules, tuning_of, wishes_of
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, EngineChoice, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
@@ -33,6 +34,7 @@ from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.rbd.engine import RbdEngine
 from edgesync.execute.record import Recorder
+from edgesync.execute.repair import Wished
 from edgesync.execute.runner import Runner
 from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
@@ -44,6 +46,7 @@ from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
 from edgesync.journal import open_journal
 from edgesync.observe.observer import Observer
 from edgesync.observe.sites import Sites
+from edgesync.plan.demand import engine_wished
 from edgesync.plan.locks import Locks
 
 # Operation, status, seconds: told of every exchange with Glance.
@@ -88,6 +91,11 @@ class Daemon:
         await self.sites.configure(self.sites.clusters, probes=probe_rules(settings), audit=audit_rules(settings))
 
 
+def pools_of(settings: Settings) -> Mapping[StoreId, str]:
+    """Where the images lie, of the stores whose Ceph is configured."""
+    return {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
+
+
 def places_of(
     pools: Mapping[StoreId, str], clusters: Clusters, blocks: Mapping[StoreId, Blocks]
 ) -> Mapping[StoreId, Place]:
@@ -130,6 +138,18 @@ def scene_of(
         shorten=picture.rules.rbd,
         max_fill={store: picture.settings_of(store).max_pool_fill for store in stores},
     )
+
+
+def wished_by(showcase: Showcase) -> Wished:
+    """What whoever wants a copy says of its engine, by the last picture."""
+
+    def wished(image: ImageId, store: StoreId) -> EngineChoice:
+        seen = showcase.picture
+        if seen is None:
+            return EngineChoice.AUTO
+        return engine_wished(image, store, ledger=seen.ledger, wants=seen.wants, topology=seen.world.topology)
+
+    return wished
 
 
 @asynccontextmanager
@@ -235,7 +255,7 @@ def assemble(
             recollection.cared_for(attempt, entry, clock.now())
         image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
         if entry.result is CopyResult.COPIED and image is not None:
-            recollection.copied(entry.store, image.size or 0, seconds)
+            recollection.copied(entry.store, attempt.engine, image.size or 0, seconds)
 
     recorder = Recorder(
         journal=journal, clock=clock, tuning=tuning, on_result=ended, on_change=lambda: cycle.ledger_changed()
@@ -256,13 +276,14 @@ def assemble(
     def images() -> Mapping[ImageId, Image]:
         return showcase.picture.world.images if showcase.picture else {}
 
-    pools = {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
+    pools = pools_of(settings)
     engines = engines_on(
         bench,
         pools=pools,
         blocks=blocks,
         journal=journal,
         images=images,
+        wished=wished_by(showcase),
         memory=settings.rbd.memory,
         on_compared=metrics.compared,
     )
@@ -313,6 +334,7 @@ def assemble(
         clusters=clusters,
         places=places_of(pools, clusters, blocks),
         halt=engines.blocks.halt,
+        forecast=Forecast(journal, clusters, blocks, tuning, clock, hub=settings.hub),
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
         methods=methods,
     )

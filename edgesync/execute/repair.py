@@ -6,12 +6,12 @@ looking again tells what remains to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from edgesync.domain.image import Image, replacement_name, temporary_name
-from edgesync.domain.job import Attempt, CopyResult, Job, StoreResult, Verdict, Work
+from edgesync.domain.image import Image, ImageId, replacement_name, temporary_name
+from edgesync.domain.job import Attempt, CopyResult, EngineChoice, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
@@ -34,11 +34,16 @@ MENDS = {
 }
 
 
+Wished = Callable[[ImageId, StoreId], EngineChoice]
+
+
 class RepairEngine:
     """Mends one copy: a repair concerns exactly one store."""
 
-    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str], sealing: Sealing) -> None:
+    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str], sealing: Sealing, wished: Wished) -> None:
+        """`wished`: what whoever wants a copy says of the engine that makes it."""
         self._bench = bench
+        self._wished = wished
         self._sealing = sealing
         # By store, for the sentence on how to restore what was trashed.
         self._pools = pools
@@ -167,7 +172,8 @@ class RepairEngine:
         await self._end(attempt, _mended(store, f"{NOTHING_TO_MEND}{seen}"), settled=finding is None)
 
     def _taken_off(self, image: Image, store: StoreId, done: str) -> tuple[StoreResult, Job]:
-        return _mended(store, f"{done}; copied again next"), self._bench.recorder.copy_again(image, store)
+        again = self._bench.recorder.copy_again(image, store, self._wished(image.id, store))
+        return _mended(store, f"{done}; copied again next"), again
 
     async def _end(
         self, attempt: Attempt, result: StoreResult, follow_up: Job | None = None, *, settled: bool = True

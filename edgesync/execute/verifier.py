@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from edgesync.domain.action import Check
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult, Verdict
+from edgesync.domain.job import CopyResult, StoreResult
+from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.execute.rbd.comparison import Comparison
@@ -72,10 +74,10 @@ class Verifier:
         if finding is not None and worth_mending(job, finding, self._bench.hub):
             # The planner has it mended, and that ends the job's wait.
             return
-        result = found.result
+        result = found.result if finding is None else _with_finding(found.result, finding, mend=job.mend)
         if result.result is CopyResult.FAILED and (silent := await self._silent(store)):
             raise TransientError(result.reason, remedy=f"It is compared when {silent} answers again.")
-        await self._bench.recorder.verified(job.id, Verdict(results=(result,)))
+        await self._bench.recorder.verified(job, result)
 
     async def _silent(self, store: StoreId) -> StoreId | None:
         """Which of the two that a comparison asks does not answer: the copy's site, or the hub."""
@@ -87,3 +89,12 @@ class Verifier:
     def _over(self, copy: tuple[ImageId, StoreId]) -> None:
         del self._tasks[copy]
         self._on_end()
+
+
+def _with_finding(result: StoreResult, finding: Finding, *, mend: bool) -> StoreResult:
+    """What is wrong beside the data, and what keeps it all from being mended where somebody asks for that."""
+    # Every other defect is the result.
+    parts = [result.reason, finding.detail] if finding.defect is Defect.UNPROTECTED else [result.reason]
+    if mend:
+        parts.append(f"not mended, since {finding.obstacle or 'all copies are made from the one at the hub'}")
+    return replace(result, reason="; ".join(parts))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from edgesync.domain.blocks import Extent
 from edgesync.domain.copy import Stall
-from edgesync.domain.job import Attempt, CopyResult, Engine, Event, EventKind, StoreResult, Work
+from edgesync.domain.job import Attempt, CopyResult, Engine, Event, EventKind, Job, StoreResult, Work
 from edgesync.errors import EdgesyncError
 
 _COPIES = {
@@ -54,6 +54,14 @@ def stall_event(attempt: Attempt, stall: Stall, at: datetime) -> Event:
         store=stall.store,
         job=attempt.job,
     )
+
+
+def verification_event(job: Job, entry: StoreResult, at: datetime) -> Event:
+    """The line of history for the comparison of one copy."""
+    sound = entry.result is CopyResult.SOUND
+    kind = EventKind.COPY_VERIFIED if sound else EventKind.VERIFICATION_FAILED
+    message = f"{entry.result}: {entry.reason}" if entry.result is not CopyResult.FAILED else entry.reason
+    return Event(at=at, kind=kind, message=message, image=job.image, store=entry.store, job=job.id)
 
 
 def beginning(attempt: Attempt) -> str:

@@ -73,7 +73,7 @@ def _pending(situation: Situation) -> Iterator[tuple[Job, StoreId]]:
 
 
 def _obstacle(job: Job, store: StoreId, situation: Situation) -> Waiting | None:
-    if pause := next((pause for pause in situation.ledger.pauses if pause.covers(job.image, store)), None):
+    if pause := situation.pause(job.image, store):
         return _wait(job, store, WaitReason.PAUSED, f"{pause.scope} is paused by {pause.by}")
     if not situation.admitted(store):
         why = f"the site {explain(situation.world.sites[store].breaker)}"

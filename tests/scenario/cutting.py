@@ -14,7 +14,7 @@ from tests.scenario.stage import Outside
 # What changes something: in the journal, at Glance, at a site.
 WRITES = frozenset(
     {"add_job", "start_attempt", "attach_task", "finish_attempt", "drop_attempt", "settle", "cancel", "pause"}
-    | {"resume", "add_events", "trim", "keep_digests", "forget_image", "add_verification"}
+    | {"resume", "add_events", "trim", "keep_digests", "forget_image", "forget_copies", "add_verification"}
 )
 REQUESTS = frozenset({"copy_image", "delete_from_store", "create_image", "stage", "import_image", "delete_image"})
 REQUESTS |= {"add_location"}

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from edgesync.domain.image import Image, replacement_name, temporary_name
-from edgesync.domain.job import CopyResult, EventKind, Origin, Work
+from edgesync.domain.job import CopyResult, EngineChoice, EventKind, Origin, Work
 from edgesync.domain.site import Defect
 from edgesync.errors import ConflictError, EdgesyncError, PermanentError, UnreachableError
 from tests.builders import CENTRAL, NOW, image
@@ -133,6 +133,8 @@ async def test_a_copy_without_data_is_taken_off_the_list_and_made_anew(store: st
     assert again is not None
     assert (again.work, again.origin, again.image) == (Work.COPY, Origin.REPAIR, shown.id)
     assert again.pending == {store}
+    # As whoever wants the copy says.
+    assert again.engine is (EngineChoice.RBD if store == "dcn0" else EngineChoice.AUTO)
 
 
 async def test_what_is_left_of_the_data_goes_into_the_trash_first() -> None:
