@@ -12,12 +12,20 @@ from edgesync.expose.picture import Picture
 
 
 def sites(picture: Picture) -> Iterator[Metric]:
+    yield _roles(picture)
     yield _up(picture)
     yield _breakers(picture)
     yield _watched(picture)
     yield from _pools(picture)
     yield from _findings(picture)
     yield _oldest(picture)
+
+
+def _roles(picture: Picture) -> Metric:
+    family = GaugeMetricFamily("edgesync_store_info", "1 for each store, with its role.", labels=["store", "role"])
+    for store in sorted(picture.world.topology.stores):
+        family.add_metric([store, picture.world.topology.role(store).value], 1)
+    return family
 
 
 def _up(picture: Picture) -> Metric:

@@ -70,6 +70,11 @@ class Metrics:
             "edgesync_journal_errors", "Transactions that the database failed, by kind.", ["kind"]
         )
         self._ticks = self._histogram("edgesync_tick_duration_seconds", "Time that one turn of the daemon took.", [])
+        # From zero on, so that the first failure is an increase.
+        for result in ("ok", "refused", "unreachable"):
+            self._logins.labels(result)
+        for kind in ("read", "write"):
+            self._journal_errors.labels(kind)
         self._failed_ticks = self._counter("edgesync_ticks_failed", "Turns that could not be finished.", [])
 
     def _count_copies(self) -> None:
@@ -153,6 +158,9 @@ class Metrics:
             self._failed_ticks.inc()
         if self._showcase.picture is not None:
             self.lags.update(self._showcase.picture)
+            for store in self._showcase.picture.world.topology.stores:
+                for result in (CopyResult.SOUND, CopyResult.DAMAGED, CopyResult.FAILED):
+                    self._verified.labels(store, result.value)
 
     def stalled(self, store: StoreId, cause: StallCause) -> None:
         self._stalls.labels(store, cause.value).inc()

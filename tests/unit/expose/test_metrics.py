@@ -49,7 +49,7 @@ def test_promtool_finds_nothing_to_complain_about() -> None:
 def test_no_label_is_an_image() -> None:
     labels = set().union(*samples(exposition.everything()).values()) - {"le"}
     assert labels == {
-        *("store", "state", "reason", "defect", "policy", "engine", "result", "cause", "repair"),
+        *("store", "role", "state", "reason", "defect", "policy", "engine", "result", "cause", "repair"),
         *("operation", "status", "kind", "pool", "service", "version"),
     }
     assert "id-one" not in exposition.everything()
@@ -154,6 +154,8 @@ def test_a_pool_is_shown_with_its_limit() -> None:
         'edgesync_pool_fill_limit_ratio{store="dcn0"} 0.5',
         'edgesync_store_watched{store="dcn0"} 0.0',
         'edgesync_store_watched{store="dcn1"} 1.0',
+        'edgesync_store_info{role="hub",store="central"} 1.0',
+        'edgesync_store_info{role="edge",store="dcn0"} 1.0',
     } <= lines(metrics)
 
 
@@ -196,6 +198,16 @@ def test_stalls_log_ins_and_the_journal_s_troubles_are_counted() -> None:
         'edgesync_journal_errors_total{kind="write"} 1.0',
         'edgesync_journal_lock_wait_seconds_sum{kind="write"} 0.5',
         'edgesync_journal_transaction_duration_seconds_sum{kind="write"} 2.0',
+    } <= lines(metrics)
+
+
+def test_what_alerts_count_begins_at_zero_so_that_the_first_one_counts() -> None:
+    metrics = idle()
+    metrics.tick(0.1, True)
+    assert {
+        'edgesync_login_duration_seconds_count{result="refused"} 0.0',
+        'edgesync_journal_errors_total{kind="read"} 0.0',
+        'edgesync_verifications_total{result="failed",store="dcn0"} 0.0',
     } <= lines(metrics)
 
 
