@@ -10,6 +10,7 @@ from itertools import product
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.copy import StallCause
 from edgesync.domain.image import Image, temporary_name
 from edgesync.domain.job import CopyResult, Engine, StoreResult, Work
@@ -20,7 +21,7 @@ from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import Health, Picture, Showcase
 from edgesync.plan.situation import Situation
 from edgesync.plan.wants import Wants, update_wants
-from tests.builders import NOW, attempt, image, policy, situation, task
+from tests.builders import NOW, attempt, failure, image, policy, situation, task
 from tests.unit.expose.pictures import picture_of
 
 # Glance's, as the client calls them, and what may come of each.
@@ -46,7 +47,7 @@ def everything() -> str:
     """The exposition of a small cloud in which each metric has something to tell."""
     one, locked = image("one"), image("locked", lock="theirs")
     wanted = policy(lag_objective=timedelta(hours=4))
-    case = situation(one, locked, policies=[wanted], attempts=[attempt(one, "dcn0")])
+    case = situation(one, locked, policies=[wanted], attempts=[attempt(one, "dcn0")], failures=[failure(one, "dcn1")])
     stores = case.world.topology.stores
     metrics = metrics_on(picture_of(case, sites=sites(stores, one), locks={locked.id: task("theirs")}))
     experience(metrics, stores, one)
@@ -66,6 +67,7 @@ def sites(stores: Iterable[StoreId], of: Image, state: BreakerState = BreakerSta
             capacity=Capacity(used=1 << 40, available=9 << 40),
             findings={replace_id(of, number).id: finding for number, finding in enumerate(found)},
             audited_at=NOW,
+            verified={of.id: Verification(at=NOW, sound=True)},
         )
 
 

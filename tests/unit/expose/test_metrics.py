@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from edgesync.domain.copy import StallCause
 from edgesync.domain.image import ImageId, temporary_name
@@ -44,6 +45,11 @@ def ended(metrics: Metrics, result: CopyResult, engine: Engine, **more: Any) -> 
 def test_promtool_finds_nothing_to_complain_about() -> None:
     checked = promtool("check", "metrics", text=exposition.everything())
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_every_metric_is_among_them_with_a_figure() -> None:
+    families = text_string_to_metric_families(exposition.everything())
+    assert [family.name for family in families if not family.samples] == []
 
 
 def test_no_label_is_an_image() -> None:

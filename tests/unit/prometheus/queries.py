@@ -11,7 +11,7 @@ from tests.unit.expose import exposition
 
 # What Prometheus itself adds to every series, and shows of each target.
 TARGET = frozenset({"instance", "job"})
-OWN = {"up": TARGET}
+OWN = {"up": TARGET, "ALERTS": TARGET | {"alertname", "alertstate", "severity"}}
 # Functions whose argument's label goes away.
 EATS = {"histogram_quantile": {"le"}}
 # Aggregations that give series as they are.
