@@ -171,7 +171,7 @@ async def reached(settings: Settings) -> AsyncIterator[Mapping[StoreId, CephClus
 async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[StoreId, CephBlocks]]:
     """The same for the rbd engine, whose connections are its own."""
     blocks = {
-        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=metrics.sent)
+        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=metrics.copies.sent)
         for store, entry in settings.stores.items()
         if entry.ceph is not None
     }
@@ -258,7 +258,7 @@ def assemble(
         tuning=tuning,
         on_result=ended,
         on_change=lambda: cycle.ledger_changed(),
-        on_stall=metrics.stalled,
+        on_stall=metrics.copies.stalled,
     )
     bench = Workbench(
         glance=glance,

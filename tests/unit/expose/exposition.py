@@ -94,9 +94,9 @@ def experience(metrics: Metrics, stores: Iterable[StoreId], of: Image) -> None:
     metrics.machinery.allowed = lambda _: 25e6
     metrics.machinery.threads = {(store, pool): FixedThreads() for store in stores for pool in ("ceph", "rbd")}
     for store in stores:
-        metrics.sent(store, temporary_name(of.id), 1 << 20)
+        metrics.copies.sent(store, temporary_name(of.id), 1 << 20)
         for cause in StallCause:
-            metrics.stalled(store, cause)
+            metrics.copies.stalled(store, cause)
         for result in (CopyResult.SOUND, CopyResult.DAMAGED, CopyResult.FAILED):
             metrics.compared(store, result)
         for work, engine, outcome in product(Work, Engine, CopyResult):

@@ -93,12 +93,12 @@ def test_what_glance_copied_counts_as_sent_whole() -> None:
 def test_what_edgesync_sent_itself_counts_to_the_copy_that_it_was_for() -> None:
     metrics = idle()
     for _ in range(3):
-        metrics.sent(DCN0, temporary_name(image().id), MIB)
+        metrics.copies.sent(DCN0, temporary_name(image().id), MIB)
     # Of another copy, and of a repair.
-    metrics.sent(DCN0, temporary_name(ImageId("other")), MIB)
-    metrics.sent(DCN0, "id-img.damaged.1", MIB)
+    metrics.copies.sent(DCN0, temporary_name(ImageId("other")), MIB)
+    metrics.copies.sent(DCN0, "id-img.damaged.1", MIB)
     ended(metrics, CopyResult.FAILED, Engine.RBD)
-    metrics.sent(DCN0, temporary_name(image().id), MIB)
+    metrics.copies.sent(DCN0, temporary_name(image().id), MIB)
     ended(metrics, CopyResult.COPIED, Engine.RBD)
     assert {
         f'edgesync_copy_wire_bytes_total{{engine="rbd",result="failed",store="dcn0"}} {3.0 * MIB}',
@@ -194,7 +194,7 @@ def test_lines_threads_and_certificates_are_shown_where_there_are_any() -> None:
 
 def test_stalls_log_ins_and_the_journal_s_troubles_are_counted() -> None:
     metrics = idle()
-    metrics.stalled(DCN0, StallCause.WORKER_GONE)
+    metrics.copies.stalled(DCN0, StallCause.WORKER_GONE)
     metrics.login("refused", 0.5)
     metrics.transaction("write", 0.25, 1.0, True)
     metrics.transaction("write", 0.25, 1.0, False)

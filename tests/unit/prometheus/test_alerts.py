@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.servers.prometheus import promtool
+from tests.servers.prometheus import RULES, promtool
 from tests.unit.prometheus.queries import shown_with_recordings, wrong_in
 
-RULES = Path("deploy/prometheus/edgesync.rules.yaml")
 RUNBOOK = Path("deploy/RUNBOOK.md")
 # What one reads at night by the symptom, what one looks a word up in, and what one reads by an alert.
 PURPOSES = [
