@@ -108,10 +108,12 @@ def text(metrics: Metrics) -> str:
     return generate_latest(metrics.registry).decode()
 
 
-def samples(exposition: str) -> dict[str, set[str]]:
-    """The labels of each series, by its name as PromQL has it."""
-    found: dict[str, set[str]] = {}
+def samples(exposition: str) -> dict[str, dict[str, set[str]]]:
+    """By the name that PromQL has: the labels of its series, each with its values."""
+    found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(exposition):
         for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+            labels = found.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
     return found

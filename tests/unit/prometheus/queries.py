@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,13 @@ import promql_parser as promql
 
 from tests.unit.expose import exposition
 
+# By metric and label: the values that a daemon shows which has met with everything.
+VALUES = exposition.samples(exposition.everything())
 # What Prometheus itself adds to every series, and shows of each target.
 TARGET = frozenset({"instance", "job"})
 OWN = {"up": TARGET, "ALERTS": TARGET | {"alertname", "alertstate", "severity"}}
+# Labels that may have values which the exposition of the tests doesn't have.
+OPEN = TARGET | {"store", "policy", "operation", "status", "service", "version", "le"}
 # Functions whose argument's label goes away.
 EATS = {"histogram_quantile": {"le"}}
 # Aggregations that give series as they are.
@@ -20,8 +25,7 @@ KEEPS = {"topk", "bottomk"}
 
 def shown() -> dict[str, frozenset[str]]:
     """The labels of each series that Prometheus has of a daemon."""
-    scraped = exposition.samples(exposition.everything())
-    return {**OWN, **{name: TARGET | labels for name, labels in scraped.items()}}
+    return {**OWN, **{name: TARGET | labels.keys() for name, labels in VALUES.items()}}
 
 
 def shown_with_recordings(groups: Iterable[Any]) -> dict[str, frozenset[str]]:
@@ -71,7 +75,15 @@ class _Reader:
             self.complaints.append(f"no daemon shows {selector.name}")
             return frozenset()
         has = self._known[selector.name]
-        self._expect({matcher.name for matcher in selector.matchers.matchers}, has, str(selector.name))
+        matchers = selector.matchers.matchers
+        self._expect({matcher.name for matcher in matchers}, has, str(selector.name))
+        for matcher in matchers:
+            values = VALUES.get(selector.name, {}).get(matcher.name, set())
+            if values and matcher.name not in OPEN:
+                # What is excluded has to exist, too; a pattern stands for all of its alternatives.
+                wanted = matcher.value.split("|")
+                missing = [word for word in wanted if not any(re.fullmatch(word, value) for value in values)]
+                self.complaints += [f"{selector.name} has no {matcher.name} {word}" for word in missing]
         return has
 
     def _aggregated(self, expr: Any) -> frozenset[str]:

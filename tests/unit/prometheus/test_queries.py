@@ -18,6 +18,8 @@ from tests.unit.prometheus.queries import shown, wrong_in
         ),
         ("edgesync_copy_results", ["no daemon shows edgesync_copy_results"]),
         ('edgesync_copies{site="dcn0"}', ["edgesync_copies has no label site"]),
+        ('edgesync_copies{state="fail"}', ["edgesync_copies has no state fail"]),
+        ('edgesync_findings{defect=~"no-image|no-snap"}', ["edgesync_findings has no defect no-snap"]),
         ("sum by (image) (edgesync_copies)", ["sum by (image) (edgesync_copies) has no label image"]),
         ("edgesync_copies / on (policy) edgesync_lag_seconds", ["edgesync_copies has no label policy"]),
         ("sum(edgesync_copies{}) > topk by (engine) (3, edgesync_copies)", None),
