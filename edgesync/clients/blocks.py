@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,15 +15,17 @@ from edgesync.clients.ceph_calls import Calls
 from edgesync.clients.ceph_refusals import Refusals
 from edgesync.clients.ceph_threads import Threads
 from edgesync.domain.blocks import Digests, Extent, Flattening, Layout
-from edgesync.domain.layers import Layer
+from edgesync.domain.layers import PoolLayers
 from edgesync.domain.store import CephSettings, StoreId
 
 if TYPE_CHECKING:
     from edgesync.clients.rbd_blocks import RbdBlocks
     from edgesync.clients.rbd_handle import Handle
+    from edgesync.clients.rbd_manager import RbdManager
 
-# Calls to one store at a time: reads, writes and digests of all copies under way.
+# Calls to one store at a time: reads, writes and digests of all copies under way; and commands to its manager.
 THREADS = 12
+COMMANDS = 4
 # Store, name of the RBD image, bytes: told of what was written.
 OnSent = Callable[[StoreId, str, int], None]
 
@@ -74,12 +76,13 @@ class CephBlocks:
         self._on_sent = on_sent
         refusals = Refusals(store=store, settings=settings, deadline=deadline)
         self._calls = Calls(f"rbd-{store}", refusals, lambda: _load(settings, refusals), limit=THREADS)
+        self._manager = Calls(f"mgr-{store}", refusals, lambda: _load_manager(settings, refusals), limit=COMMANDS)
         self._handles = Handles(refusals, self._calls)
 
     @property
-    def threads(self) -> Threads:
-        """For figures."""
-        return self._calls.threads
+    def threads(self) -> Mapping[str, Threads]:
+        """For figures: those for blocks (rbd), and those for the site's manager (mgr)."""
+        return {"rbd": self._calls.threads, "mgr": self._manager.threads}
 
     @asynccontextmanager
     async def reading(self, name: str) -> AsyncIterator[OpenImage]:
@@ -127,16 +130,19 @@ class CephBlocks:
     async def parent(self, name: str) -> str | None:
         return await self._calls.run(f"look for the parent of RBD image {name}", lambda pool: pool.parent(name))
 
-    async def layers(self, *, measured: bool = True) -> tuple[Layer, ...]:
+    async def layers(self, *, measured: bool = True) -> PoolLayers:
         return await layers_of(self._calls, measured=measured)
 
     async def flatten(self, name: str) -> None:
-        await self._calls.run(f"have RBD image {name} flattened", lambda pool: pool.flatten(name))
+        if await self.parent(name) is not None:
+            await self._manager.run(f"have RBD image {name} flattened", lambda manager: manager.flatten(name))
 
     async def tasks(self) -> tuple[Flattening, ...]:
-        return await self._calls.run("list the manager's tasks", lambda pool: pool.tasks())
+        return await self._manager.run("list the manager's tasks", lambda manager: manager.tasks())
 
     async def close(self) -> None:
+        await self._handles.close()
+        await self._manager.close()
         await self._calls.close()
 
 
@@ -145,3 +151,9 @@ def _load(settings: CephSettings, refusals: Refusals) -> RbdBlocks:
 
     share_arenas()
     return RbdBlocks(settings, refusals)
+
+
+def _load_manager(settings: CephSettings, refusals: Refusals) -> RbdManager:
+    from edgesync.clients.rbd_manager import RbdManager  # noqa: PLC0415
+
+    return RbdManager(settings, refusals)

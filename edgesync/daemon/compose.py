@@ -32,6 +32,7 @@ from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
 from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
+from edgesync.execute.rbd.engine import RbdEngine
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
 from edgesync.execute.stuck import Stuck
@@ -62,6 +63,7 @@ class Daemon:
     cycle: Cycle
     loop: Loop
     runner: Runner
+    mover: RbdEngine
     verifier: Verifier
     scrub: Scrub
     recorder: Recorder
@@ -204,7 +206,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
         blocks = await stack.enter_async_context(opened(settings, metrics))
         metrics.machinery.threads = {
             **{(store, "ceph"): cluster.threads for store, cluster in clusters.items()},
-            **{(store, "rbd"): pool.threads for store, pool in blocks.items()},
+            **{(store, use): threads for store, pool in blocks.items() for use, threads in pool.threads.items()},
         }
         daemon = assemble(
             settings,
@@ -216,6 +218,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
             showcase=showcase,
             metrics=metrics,
         )
+        stack.callback(daemon.mover.close)
         stack.push_async_callback(daemon.sites.close)
         yield daemon
 
@@ -347,6 +350,7 @@ def assemble(
         cycle=cycle,
         loop=loop,
         runner=runner,
+        mover=engines.blocks,
         verifier=verifier,
         scrub=scrub,
         recorder=recorder,

@@ -37,7 +37,7 @@ class Machinery:
 
     # What the lines allow at present, in bytes per second: to a store, or (None) to all together. None: no limit.
     allowed: Callable[[StoreId | None], float | None] = lambda _: None
-    # By store and purpose: `ceph` for probes, audits and repairs, `rbd` for the blocks of copies.
+    # By store and purpose: `ceph` for probes, audits, repairs; `rbd` for the blocks of copies; `mgr` for its manager.
     threads: Mapping[tuple[StoreId, str], Threads] = field(default_factory=dict)
     # When certificates end that were seen, by whose they are.
     certificates: dict[str, datetime] = field(default_factory=dict)

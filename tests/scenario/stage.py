@@ -167,6 +167,7 @@ class Stage:
                         await task
                 await self.daemon.verifier.stop()
                 await self.daemon.runner.stop()
+                self.daemon.mover.close()
                 await self.daemon.sites.close()
                 await held.close()
 
