@@ -77,7 +77,7 @@ class CopyCounters:
         store, engine = entry.store, attempt.engine
         labels = (store, engine.value, entry.result.value)
         size = self._size(attempt.image)
-        sent = self._sending.pop((temporary_name(attempt.image), store), 0)
+        sent = self.taken(attempt.image, store)
         if entry.result is CopyResult.COPIED:
             self._durations.labels(store, engine.value).observe(seconds)
             self._wait(attempt, store)
@@ -88,6 +88,10 @@ class CopyCounters:
         picture = self._showcase.picture
         if picture is not None and (attempt.image, store) in picture.ledger.failures:
             self._retries.labels(store).inc()
+
+    def taken(self, image: ImageId, store: StoreId) -> int:
+        """Bytes written so far for whatever was done there, which is counted now, or never."""
+        return self._sending.pop((temporary_name(image), store), 0)
 
     def _size(self, image: ImageId) -> int:
         picture = self._showcase.picture

@@ -131,7 +131,10 @@ class Metrics:
         work, store, result = attempt.work, entry.store, entry.result
         if work.brings:
             self.copies.ended(attempt, entry, seconds)
-        elif work is Work.REMOVE and result is CopyResult.REMOVED:
+            return
+        # What a repair has written is no copy's.
+        self.copies.taken(attempt.image, store)
+        if work is Work.REMOVE and result is CopyResult.REMOVED:
             self._removed.labels(store).inc()
         elif work is Work.TRASH and result.good:
             self._trashed.labels(store).inc()

@@ -92,18 +92,20 @@ def test_what_glance_copied_counts_as_sent_whole() -> None:
 
 def test_what_edgesync_sent_itself_counts_to_the_copy_that_it_was_for() -> None:
     metrics = idle()
-    for _ in range(3):
-        metrics.copies.sent(DCN0, temporary_name(image().id), MIB)
     # Of another copy, and of a repair.
     metrics.copies.sent(DCN0, temporary_name(ImageId("other")), MIB)
     metrics.copies.sent(DCN0, "id-img.damaged.1", MIB)
+    metrics.copies.sent(DCN0, temporary_name(ImageId("id-img")), MIB)
+    ended(metrics, CopyResult.REPAIRED, Engine.COPY_IMAGE, work=Work.RENEW)
+    for _ in range(3):
+        metrics.copies.sent(DCN0, temporary_name(image().id), MIB)
     ended(metrics, CopyResult.FAILED, Engine.RBD)
     metrics.copies.sent(DCN0, temporary_name(image().id), MIB)
     ended(metrics, CopyResult.COPIED, Engine.RBD)
     assert {
         f'edgesync_copy_wire_bytes_total{{engine="rbd",result="failed",store="dcn0"}} {3.0 * MIB}',
         f'edgesync_copy_wire_bytes_total{{engine="rbd",result="copied",store="dcn0"}} {1.0 * MIB}',
-        f'edgesync_sent_bytes_total{{store="dcn0"}} {6.0 * MIB}',
+        f'edgesync_sent_bytes_total{{store="dcn0"}} {7.0 * MIB}',
     } <= lines(metrics)
 
 
