@@ -96,6 +96,7 @@ def policy(
     prune_limit: int = 10,
     repair: Repair | None = None,
     engine: EngineChoice = EngineChoice.AUTO,
+    lag_objective: timedelta | None = None,
 ) -> Policy:
     return Policy(
         name=name,
@@ -108,6 +109,7 @@ def policy(
         prune_limit=prune_limit,
         repair=repair,
         engine=engine,
+        lag_objective=lag_objective,
     )
 
 

@@ -32,7 +32,7 @@ class Calls(Generic[H]):
         self._name = name
         self._refusals = refusals
         self._load = load
-        self._threads = Threads(name, limit=limit)
+        self.threads = Threads(name, limit=limit)
         self._loading = threading.Lock()
         self._half: H | None = None
         self._closed = False
@@ -40,11 +40,11 @@ class Calls(Generic[H]):
     async def run(self, what: str, work: Callable[[H], T], *, deadline: float | None = None) -> T:
         """Do it in a thread. UnreachableError after `deadline` seconds, by default the store's."""
         try:
-            return await self._threads.run(
+            return await self.threads.run(
                 lambda: work(self._loaded(what)), deadline=self._refusals.deadline if deadline is None else deadline
             )
         except NoThreadError as error:
-            raise self._refusals.busy(what, self._threads.limit) from error
+            raise self._refusals.busy(what, self.threads.limit) from error
         except TimeoutError as error:
             raise self._refusals.silent(what) from error
 

@@ -193,11 +193,11 @@ def by_name(images: Iterable[Image]) -> Iterator[Image]:
 def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
     """How many copies each store has in each state, `absent` left out.
 
-    Copies that are there, and with which nothing is wrong, are counted together for all images in the same position: a
-    million of them take milliseconds. Only the others are looked at one by one.
+    Images with which nothing goes on are counted together where they are in the same position: a million copies take
+    milliseconds. Only the others are looked at one by one.
     """
     counts: Counter[tuple[StoreId, CopyState]] = Counter()
-    lively = {*picture.wants.gaps, *_noteworthy(picture)}
+    lively = set(_noteworthy(picture))
     found = {(store, image) for store, site in picture.world.sites.items() for image in site.findings}
     groups: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
     stores = frozenset(picture.world.topology.stores)
@@ -207,12 +207,16 @@ def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
             odd = (stores - well).union(store for store in well if (store, image.id) in found)
             well -= odd
             counts.update((store, copy_view(picture, image, store).state) for store in odd)
-        groups[well, picture.wants.stores(image.id)] += 1
+            groups[well, well & picture.wants.stores(image.id)] += 1
+        else:
+            groups[well, picture.wants.stores(image.id)] += 1
     hub = picture.world.topology.hub
     for (present, wanted), number in groups.items():
         for store in present:
             state = CopyState.PRESENT if store == hub or store in wanted else CopyState.UNWANTED
             counts[store, state] += number
+        for store in (wanted & stores) - present:
+            counts[store, CopyState.WAITING] += number
     for store in stores:
         del counts[store, CopyState.ABSENT]
     return counts
