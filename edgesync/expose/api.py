@@ -6,21 +6,26 @@ What is in the way of a request, from the outside in: `limits` (how often), `gua
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from edgesync.domain.ports import Journal
 from edgesync.expose.access import Access, admission
+from edgesync.expose.answers import as_json
+from edgesync.expose.endpoints import TEXT, Endpoint, looks
 from edgesync.expose.guard import guarded, own_pages
 from edgesync.expose.layering import LayerRoutes
 from edgesync.expose.limits import pacing
 from edgesync.expose.metrics import Metrics
+from edgesync.expose.openapi import openapi
 from edgesync.expose.ordering import Ordering
 from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import Reading
 from edgesync.expose.refusals import refusals, respond
 from edgesync.expose.requests import Counter
+from edgesync.expose.streaming import Streaming
 
 # Bytes of a body that is read whole.
 MAX_BODY = 64 * 1024
@@ -44,26 +49,40 @@ class Api:
         self._access = access
         self._max_rate = max_rate
         self._metrics = metrics
-        self._routes = [
-            *Reading(showcase=showcase, journal=journal).routes(),
-            *Ordering(showcase=showcase, counter=counter).routes(),
-            *LayerRoutes(showcase=showcase, counter=counter).routes(),
+        self._streaming = Streaming(journal=journal, showcase=showcase)
+        self._endpoints = [
+            *Reading(showcase=showcase, journal=journal).endpoints(),
+            *Ordering(showcase=showcase, counter=counter).endpoints(),
+            *LayerRoutes(showcase=showcase, counter=counter).endpoints(),
+            *self._streaming.endpoints(),
+            *self._of_machines(),
         ]
 
     def application(self) -> web.Application:
         middlewares = [refusals, pacing(self._max_rate), own_pages, admission(self._access)]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
         app.on_response_prepare.append(guarded)
-        app.add_routes(
-            [
-                *self._routes,
-                web.get("/livez", self._live),
-                web.get("/readyz", self._ready),
-                web.get("/healthz", self._ready),
-                web.get("/metrics", make_aiohttp_handler(self._metrics.registry)),
-            ]
-        )
+        app.cleanup_ctx.append(self._streaming.running)
+        app.add_routes([endpoint.route for endpoint in self._endpoints])
+        app.add_routes([web.get("/openapi.json", self._describe)])
         return app
+
+    def description(self) -> dict[str, Any]:
+        """The API as OpenAPI."""
+        return openapi(self._endpoints, reading_is_open=self._access.reading_is_open)
+
+    def _of_machines(self) -> list[Endpoint]:
+        ok = {HTTPStatus.OK: None}
+        metrics = make_aiohttp_handler(self._metrics.registry)
+        return [
+            looks("/livez", self._live, summary="Whether the process answers.", answers=ok, content=TEXT),
+            looks("/readyz", self._ready, summary="Whether ticks go well.", answers=ok, content=TEXT),
+            looks("/healthz", self._ready, summary="The same.", answers=ok, content=TEXT),
+            looks("/metrics", metrics, summary="For Prometheus.", answers=ok, content=TEXT),
+        ]
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        return as_json(self.description())
 
     async def _live(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
