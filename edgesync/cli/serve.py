@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 
 import click
 
@@ -20,7 +20,7 @@ from edgesync.domain.job import Work
 from edgesync.domain.store import StoreId
 from edgesync.expose.matrix import copy_view
 from edgesync.expose.picture import Picture
-from edgesync.expose.ways import bytes_of, engine_of, way_of
+from edgesync.expose.planned import PlanRow, plan_rows
 
 # Seconds between two looks at the progress.
 REFRESH = 0.5
@@ -69,7 +69,7 @@ def plan(context: Context, form: str) -> None:
     Example: edgesync plan -f json
     """
     picture = asyncio.run(service.plan(context.settings_for_work(quiet=True)))
-    rows = list(_plan_rows(picture))
+    rows = list(plan_rows(picture))
     emit(
         [asdict(row) for row in rows],
         table_of(
@@ -84,66 +84,6 @@ def plan(context: Context, form: str) -> None:
     )
     if form == "table":
         click.echo(_summary(rows))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlanRow:
-    """One line of a plan."""
-
-    # The work to start, by the words of `Work`; or `running`, or `wait`.
-    action: str
-    image: ImageId
-    name: str
-    stores: tuple[StoreId, ...]
-    # Who moves the data of copies; empty: nobody, or that is not decided yet.
-    engine: str
-    # To all stores together: what goes over the lines where that is known, else the size of the copies.
-    bytes: int
-    why: str
-    # Why that engine, and what it sends where that is known.
-    way: str = ""
-    # When a wait ends, where that is known.
-    until: str | None = None
-
-
-def _plan_rows(picture: Picture) -> Iterator[PlanRow]:
-    for start in picture.plan.starts:
-        engine = engine_of(start.work, start.engine)
-        row = _row(picture, start.work.value, start.image, start.stores, start.why, engine, moves=start.work.brings)
-        yield replace(row, way=way_of(picture, start, start.stores))
-    for check in picture.plan.checks:
-        why = f"{check.job.requested_by} asked for it (job {check.job.id})"
-        yield _row(picture, Work.VERIFY.value, check.image, (check.store,), why, moves=False)
-    for attempt in picture.ledger.attempts:
-        why, engine = f"{attempt.work} for job {attempt.job}", engine_of(attempt.work, attempt.engine)
-        yield _row(picture, "running", attempt.image, attempt.stores, why, engine, moves=attempt.work.brings)
-    for waiting in picture.plan.waiting:
-        why, stores = f"{waiting.reason}: {waiting.why}", tuple(sorted(waiting.stores))
-        row = _row(picture, "wait", waiting.image, stores, why, waiting.engine or "")
-        yield replace(row, until=waiting.until.isoformat() if waiting.until else None)
-
-
-def _row(
-    picture: Picture,
-    action: str,
-    image_id: ImageId,
-    stores: tuple[StoreId, ...],
-    why: str,
-    engine: str = "",
-    *,
-    moves: bool = True,
-) -> PlanRow:
-    image = picture.world.images.get(image_id)
-    name = image.name if image else next((job.image_name for job in picture.ledger.jobs if job.image == image_id), "")
-    return PlanRow(
-        action=action,
-        image=image_id,
-        name=name,
-        stores=stores,
-        engine=engine,
-        bytes=bytes_of(picture, image_id, stores) if moves else 0,
-        why=why,
-    )
 
 
 def _why(row: PlanRow) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from edgesync.clients.blocks import CephBlocks
+from edgesync.clients.blocks import CephBlocks, OnSent, untold
 from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
@@ -41,6 +41,7 @@ from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
 from edgesync.execute.verifier import Verifier
 from edgesync.execute.workbench import Sightings, Workbench
+from edgesync.expose.access import Access
 from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
@@ -51,6 +52,8 @@ from edgesync.plan.demand import engine_wished
 from edgesync.plan.locks import Locks
 
 Clusters = Mapping[StoreId, Cluster]
+# Where no API is served.
+NOBODY = Access(files=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,10 +193,10 @@ async def reached(settings: Settings) -> AsyncIterator[Mapping[StoreId, CephClus
 
 
 @asynccontextmanager
-async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[StoreId, CephBlocks]]:
-    """The same for the rbd engine, whose connections are its own."""
+async def opened(settings: Settings, on_sent: OnSent = untold) -> AsyncIterator[Mapping[StoreId, CephBlocks]]:
+    """The same for the rbd engine, whose connections are its own; `on_sent` is told of every write."""
     blocks = {
-        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=metrics.copies.sent)
+        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=on_sent)
         for store, entry in settings.stores.items()
         if entry.ceph is not None
     }
@@ -204,7 +207,7 @@ async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[
 
 
 @asynccontextmanager
-async def composed(settings: Settings) -> AsyncIterator[Daemon]:
+async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator[Daemon]:
     """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone."""
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -223,7 +226,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
             )
         )
         clusters = await stack.enter_async_context(reached(settings))
-        blocks = await stack.enter_async_context(opened(settings, metrics))
+        blocks = await stack.enter_async_context(opened(settings, metrics.copies.sent))
         metrics.machinery.threads = {
             **{(store, "ceph"): cluster.threads for store, cluster in clusters.items()},
             **{(store, use): threads for store, pool in blocks.items() for use, threads in pool.threads.items()},
@@ -237,6 +240,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
             clock=clock,
             showcase=showcase,
             metrics=metrics,
+            access=access,
         )
         stack.callback(daemon.mover.close)
         stack.push_async_callback(daemon.sites.close)
@@ -253,6 +257,7 @@ def assemble(
     clock: Clock,
     showcase: Showcase,
     metrics: Metrics,
+    access: Access = NOBODY,
 ) -> Daemon:
     """Wire the parts together. Tests give their own Glance, clusters and clock."""
     locks = Locks()
@@ -361,7 +366,14 @@ def assemble(
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
         methods=methods,
     )
-    api = Api(showcase=showcase, journal=journal, counter=intake, metrics=metrics)
+    api = Api(
+        showcase=showcase,
+        journal=journal,
+        counter=intake,
+        metrics=metrics,
+        access=access,
+        max_rate=settings.api.max_rate,
+    )
     return Daemon(
         glance=glance,
         journal=journal,

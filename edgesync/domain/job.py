@@ -203,6 +203,7 @@ class EventKind(StrEnum):
 
     JOB_CREATED = "job-created"
     JOB_ENDED = "job-ended"
+    UPLOAD_STARTED = "upload-started"
     COPY_STARTED = "copy-started"
     COPY_PLANNED = "copy-planned"  # what the rbd engine sends to a store: all of it, or what a related copy lacks
     COPY_FOLLOWED = "copy-followed"
@@ -255,7 +256,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryFilter:
-    """Which events to read, newest first."""
+    """Which events to read, newest first, unless `after` is given."""
 
     image: ImageId | None = None
     store: StoreId | None = None
@@ -264,6 +265,8 @@ class HistoryFilter:
     limit: int = 100
     # Only events before this position: the next page.
     before: int | None = None
+    # Only events after this position, oldest first: what has happened since.
+    after: int | None = None
 
 
 FAILED_KINDS = frozenset(

@@ -185,8 +185,8 @@ class Journal(Protocol):
         """Record results of a job that needed no attempt, and `events`; the job ends when nothing is pending."""
         ...
 
-    async def cancel(self, job: JobId, *, at: datetime) -> Job:
-        """Cancel what an open job has pending and no open attempt is making; the job as it is then.
+    async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
+        """Cancel what an open job has pending and no open attempt is making; the job as it is then. `by`: who asked.
 
         It ends when nothing is pending any more. What an attempt is making goes on; if it breaks off or is dropped,
         it is cancelled then. NotFoundError when there is none, ConflictError when it has ended.
@@ -242,9 +242,14 @@ class Journal(Protocol):
         ...
 
     async def jobs(
-        self, *, image: ImageId | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        image: ImageId | None = None,
+        state: JobState | None = None,
+        before: JobId | None = None,
+        limit: int = 100,
     ) -> tuple[Job, ...]:
-        """Newest first."""
+        """Newest first; only those that came before one, none when that is gone."""
         ...
 
     async def attempts(self, *, image: ImageId | None = None, limit: int = 100) -> tuple[Attempt, ...]:
@@ -254,7 +259,7 @@ class Journal(Protocol):
     async def add_events(self, events: Sequence[Event]) -> None: ...
 
     async def history(self, filter: HistoryFilter) -> tuple[Event, ...]:  # noqa: A002
-        """Newest first."""
+        """Newest first; oldest first where only what came `after` a position is asked for."""
         ...
 
     async def trim(self, before: datetime) -> int:

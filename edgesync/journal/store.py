@@ -86,8 +86,8 @@ class SqlJournal:
     async def settle(self, job: JobId, verdict: Verdict, *, events: Sequence[Event] = (), at: datetime) -> None:
         await self._write(outcome.settle, job, verdict, events, at)
 
-    async def cancel(self, job: JobId, *, at: datetime) -> Job:
-        return await self._write(withdraw.cancel, job, at)
+    async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
+        return await self._write(withdraw.cancel, job, by, at)
 
     async def makers(self, images: Collection[ImageId]) -> Mapping[tuple[ImageId, StoreId], str]:
         return await self._read(makers.makers, images)
@@ -131,9 +131,14 @@ class SqlJournal:
         return await self._read(read.job, job)
 
     async def jobs(
-        self, *, image: ImageId | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        image: ImageId | None = None,
+        state: JobState | None = None,
+        before: JobId | None = None,
+        limit: int = 100,
     ) -> tuple[Job, ...]:
-        return await self._read(read.newest_jobs, image=image, state=state, limit=limit)
+        return await self._read(read.newest_jobs, image=image, state=state, before=before, limit=limit)
 
     async def attempts(self, *, image: ImageId | None = None, limit: int = 100) -> tuple[Attempt, ...]:
         return await self._read(read.newest_attempts, image=image, limit=limit)

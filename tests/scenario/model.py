@@ -245,7 +245,7 @@ class Model:
         request = ImportRequest(name=f"file-{self._uris}", file=True, stores=tuple(stores), allow_failure=allow_failure)
         taken = await self.ask(self.stage.running.intake.import_image(request))
         if taken is not None:
-            await self.ask(self.stage.running.intake.receive(taken.jobs[0].id, _data(whole=whole)))
+            await self.ask(self.stage.running.intake.receive(taken.jobs[0].id, _data(whole=whole), "alice"))
 
     async def verify(self, number: int, stores: Sequence[str], deep: bool, repair: bool) -> None:
         image = self.images[number % len(self.images)]

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from edgesync.cli.serve import _plan_rows
 from edgesync.clients.glance import GlanceClient
 from edgesync.daemon.service import planned
 from edgesync.domain.blocks import KIB, MIB
@@ -18,6 +17,7 @@ from edgesync.domain.policy import Match, Policy
 from edgesync.domain.store import StoreId
 from edgesync.expose.jobs import job_view
 from edgesync.expose.picture import Picture
+from edgesync.expose.planned import plan_rows
 from edgesync.expose.requests import CopyRequest
 from edgesync.journal import open_journal
 from tests.scenario.blocks import BLOCK, EDGES, noise
@@ -109,7 +109,7 @@ async def test_what_will_be_sent_is_told_beforehand_as_the_engine_tells_it_then(
             assert (row.engine, row.waiting) == ("rbd", "")
             assert row.way == f"rbd: the image is raw, and edgesync reaches the clusters of central and dcn1; {LAYERED}"
         stage.fake.change_image(image, tags=["golden"])
-        (planned_row,) = _plan_rows(await plan_beside(stage))
+        (planned_row,) = plan_rows(await plan_beside(stage))
         assert (planned_row.engine, planned_row.bytes, planned_row.way) == ("rbd", 2 * BLOCK, row.way)
         assert stage.blocks["central"].fetched == fetched, "the journal knows"
         async with stage.life():

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from edgesync.daemon.intake import Intake
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, Event, Job, JobId, JobState, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, Event, EventKind, HistoryFilter, Job, JobId, JobState, StoreResult
 from edgesync.domain.pause import Pause
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
@@ -40,7 +40,17 @@ class PaperJournal(BlockNotes):
             raise NotFoundError(f"There is no job {job}.", remedy="Look at the history.")
         return self.kept[job]
 
-    async def cancel(self, job: JobId, *, at: datetime) -> Job:
+    async def jobs(self, *, limit: int, **_: object) -> tuple[Job, ...]:
+        return tuple(reversed(self.kept.values()))[:limit]
+
+    async def attempts(self, *, image: ImageId, limit: int) -> tuple[Attempt, ...]:
+        return tuple(attempt for attempt in self.attempts_open if attempt.image == image)[:limit]
+
+    async def history(self, wanted: HistoryFilter) -> tuple[Event, ...]:
+        found = [event for event in reversed(self.events) if wanted.image in {None, event.image}]
+        return tuple(found[: wanted.limit])
+
+    async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
         known = await self.job(job)
         busy = {store for attempt in self.attempts_open if attempt.image == known.image for store in attempt.stores}
         results = tuple(
@@ -50,6 +60,8 @@ class PaperJournal(BlockNotes):
             for entry in known.stores
         )
         ended = all(entry.result.ended for entry in results)
+        told = f"cancelled by {by}"
+        self.events.append(Event(at=at, kind=EventKind.JOB_CANCELLED, message=told, image=known.image, job=job))
         now = replace(known, stores=results)
         self.kept[job] = replace(now, state=JobState.CANCELLED, ended_at=at) if ended else now
         return self.kept[job]
