@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from edgesync.domain.copy import CopyState, WaitReason
@@ -12,6 +12,7 @@ from edgesync.domain.site import BreakerState, Finding
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import CopyView, ImageView, finding_view
+from edgesync.plan.wants import NOWHERE
 
 
 def copy_view(picture: Picture, image: Image, store: StoreId) -> CopyView:
@@ -191,26 +192,44 @@ def by_name(images: Iterable[Image]) -> Iterator[Image]:
 def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
     """How many copies each store has in each state, `absent` left out.
 
-    Copies that are there, and with which nothing is wrong, are counted together for all images in the same position: a
-    million of them take milliseconds. Only the others are looked at one by one.
+    Copies of which nothing particular is known are counted together for all images in the same position: a million of
+    them, all there or all missing, take a fraction of a second. Only the others are looked at one by one.
     """
     counts: Counter[tuple[StoreId, CopyState]] = Counter()
-    lively = {*picture.wants.gaps, *_noteworthy(picture)}
-    found = {(store, image) for store, site in picture.world.sites.items() for image in site.findings}
-    groups: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
+    particular = _particular(picture)
+    present: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
+    waiting: Counter[frozenset[StoreId]] = Counter()
     stores = frozenset(picture.world.topology.stores)
     for image in picture.world.images.values():
-        well = image.stores
-        if image.id in lively or image.moving:
-            odd = (stores - well).union(store for store in well if (store, image.id) in found)
-            well -= odd
-            counts.update((store, copy_view(picture, image, store).state) for store in odd)
-        groups[well, picture.wants.stores(image.id)] += 1
+        looked_at = particular.get(image.id, NOWHERE) & stores
+        if image.moving:
+            looked_at |= image.importing_to & stores
+        if looked_at:
+            counts.update((store, copy_view(picture, image, store).state) for store in looked_at)
+        present[image.stores - looked_at, picture.wants.stores(image.id)] += 1
+        if image.id in picture.wants.gaps or image.id in picture.asked or image.id in picture.waits:
+            waiting[(picture.due(image.id) - image.stores - looked_at) & stores] += 1
     hub = picture.world.topology.hub
-    for (present, wanted), number in groups.items():
-        for store in present:
+    for (there, wanted), number in present.items():
+        for store in there:
             state = CopyState.PRESENT if store == hub or store in wanted else CopyState.UNWANTED
             counts[store, state] += number
+    for missing, number in waiting.items():
+        for store in missing:
+            counts[store, CopyState.WAITING] += number
     for store in stores:
         del counts[store, CopyState.ABSENT]
     return counts
+
+
+def _particular(picture: Picture) -> dict[ImageId, set[StoreId]]:
+    """The copies of which more is known than whether they are there and wanted."""
+    known: defaultdict[ImageId, set[StoreId]] = defaultdict(set)
+    for attempt in picture.ledger.attempts:
+        known[attempt.image].update(attempt.stores)
+    for image, store in picture.ledger.failures:
+        known[image].add(store)
+    for store, site in picture.world.sites.items():
+        for image in site.findings:
+            known[image].add(store)
+    return known

@@ -57,6 +57,11 @@ class Picture:
         """What is known of a store's site; of one that was never looked at, nothing bad."""
         return self.world.sites.get(store) or Site(store=store)
 
+    def due(self, image: ImageId) -> frozenset[StoreId]:
+        """The stores in which a policy wants the image, an open job asks for it, or a copy of it waits."""
+        waits = (waiting.stores for waiting in self.waits.get(image, ()))
+        return self.wants.stores(image).union(self.asked.get(image, ()), *waits)
+
     def settings_of(self, store: StoreId) -> StoreSettings:
         return self.budget.settings(store)
 
