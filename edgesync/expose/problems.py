@@ -51,7 +51,7 @@ def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
 
 def _own(health: Health) -> Iterator[ProblemView]:
     if health.trouble:
-        yield ProblemView(bad=True, what=health.trouble, remedy=health.remedy)
+        yield ProblemView(bad=True, what=health.trouble, remedy=health.remedy, since=health.ticked_at)
     if health.config.error:
         since = f"; what was read at {_time(health.config.loaded_at)} goes on" if health.config.loaded_at else ""
         yield ProblemView(
@@ -79,7 +79,8 @@ def _down(picture: Picture, store: StoreId) -> ProblemView:
         again = f"edgesync tries it again at {_time(breaker.retry_at)}, and catches up by itself"
     else:
         again = "edgesync tries it again by itself"
-    return ProblemView(bad=True, what=what, remedy=f"look at the site's network and Ceph (ceph -s); {again}")
+    remedy = f"look at the site's network and Ceph (ceph -s); {again}"
+    return ProblemView(bad=True, what=what, remedy=remedy, since=breaker.since)
 
 
 def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
@@ -92,6 +93,7 @@ def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
                 bad=True,
                 what=f"the import of {name} into {store} has not got on{_since(stall.since)}: {stall.why}",
                 remedy=stall.next,
+                since=stall.since,
             )
 
 
@@ -107,6 +109,9 @@ def _full(picture: Picture, site: Site) -> Iterator[ProblemView]:
 
 def _found(site: Site) -> Iterator[ProblemView]:
     counts = Counter(finding.defect for finding in site.findings.values())
+    seen: dict[bool, datetime] = {}
+    for finding in site.findings.values():
+        seen[finding.defect.broken] = min(finding.seen_at, seen.get(finding.defect.broken, finding.seen_at))
     broken = {defect: number for defect, number in counts.items() if defect.broken}
     if total := sum(broken.values()):
         kinds = ", ".join(f"{number} {defect}" for defect, number in sorted(broken.items()))
@@ -114,6 +119,7 @@ def _found(site: Site) -> Iterator[ProblemView]:
             bad=True,
             what=f"{'1 copy is' if total == 1 else f'{total} copies are'} broken at {site.store} ({kinds})",
             remedy="edgesync stores lists them, with what happens next",
+            since=seen[True],
         )
     if orphans := counts[Defect.ORPHAN]:
         lies = "leftover RBD image lies" if orphans == 1 else "leftover RBD images lie"
@@ -121,6 +127,7 @@ def _found(site: Site) -> Iterator[ProblemView]:
             bad=True,
             what=f"{orphans} {lies} at {site.store}, of which Glance knows nothing",
             remedy="edgesync stores lists them, with what happens next",
+            since=seen[False],
         )
 
 
@@ -132,6 +139,7 @@ def _paused(picture: Picture, pause: Pause) -> ProblemView:
         bad=False,
         what=f"{pause.scope}{named} is paused by {pause.by}{_since(pause.since)}{why}",
         remedy=f"edgesync resume {resume_options(pause)}",
+        since=pause.since,
     )
 
 

@@ -20,6 +20,8 @@ class ProblemView(BaseModel):
     bad: bool
     what: str
     remedy: str
+    # When it began, as far as that is known.
+    since: datetime | None = None
 
 
 class FindingView(BaseModel):
