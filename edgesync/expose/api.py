@@ -16,6 +16,7 @@ from edgesync.expose.guard import local_callers
 from edgesync.expose.layering import LayerRoutes
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.ordering import Ordering
+from edgesync.expose.page.routes import Page
 from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import Reading
 from edgesync.expose.refusals import refusals, respond
@@ -31,7 +32,9 @@ class Api:
     def __init__(self, *, showcase: Showcase, journal: Journal, counter: Counter, metrics: Metrics) -> None:
         self._showcase = showcase
         self._metrics = metrics
+        self._page = Page(showcase=showcase, journal=journal, counter=counter)
         self._routes = [
+            *self._page.routes(),
             *Reading(showcase=showcase, journal=journal).routes(),
             *Ordering(showcase=showcase, counter=counter).routes(),
             *LayerRoutes(showcase=showcase, counter=counter).routes(),
@@ -39,6 +42,7 @@ class Api:
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[refusals, local_callers], client_max_size=MAX_BODY)
+        app.on_shutdown.append(self._page.live.close)
         app.add_routes(
             [
                 *self._routes,

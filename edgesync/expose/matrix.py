@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt
-from edgesync.domain.site import BreakerState, Finding
+from edgesync.domain.site import Finding
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import CopyView, ImageView, finding_view
@@ -124,7 +124,7 @@ def _why_not_mended(picture: Picture, finding: Finding, attempt: Attempt | None)
     image = picture.world.images.get(finding.image)
     if attempt is not None or (image is not None and image.moving):
         return "it is looked at again when the import or other work on the image is over"
-    if picture.site(finding.store).breaker.state is not BreakerState.CLOSED:
+    if not picture.admits(finding.store):
         return f"its repair waits until {finding.store} is up again"
     for pause in picture.ledger.pauses:
         if pause.covers(finding.image, finding.store):
@@ -135,9 +135,11 @@ def _why_not_mended(picture: Picture, finding: Finding, attempt: Attempt | None)
     return "it is reported; edgesync mends it by itself where the configuration lets it (repair: fix)"
 
 
-def image_view(picture: Picture, image: Image) -> ImageView:
+def image_view(picture: Picture, image: Image, stores: Sequence[StoreId] | None = None) -> ImageView:
+    """A row of the matrix; `stores`: only these columns of it."""
     want = picture.wants.images.get(image.id)
-    stores = ordered_stores(picture)
+    if stores is None:
+        stores = ordered_stores(picture)
     found = [finding for store in stores if (finding := _finding(picture, image.id, store)) is not None]
     return ImageView(
         id=image.id,

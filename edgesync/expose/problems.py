@@ -22,7 +22,7 @@ def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
     found = list(_own(health))
     if picture is None:
         return found
-    down = [_down(picture, store) for store in ordered_stores(picture) if _is_down(picture, store)]
+    down = [_down(picture, store) for store in ordered_stores(picture) if not picture.admits(store)]
     found += down
     seen = {problem.what for problem in down}
     for store in ordered_stores(picture):
@@ -33,13 +33,14 @@ def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
 
 def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
     """What concerns one store."""
-    if _is_down(picture, store):
+    if not picture.admits(store):
         yield _down(picture, store)
     if refusal := picture.site(store).refusal:
         yield ProblemView(
             bad=True,
             what=f"edgesync can't watch {store}, where copies go on: {refusal.rstrip('.')}",
             remedy="edgesync doctor tells which rights are missing; until then nobody finds leftovers there",
+            store=store,
         )
     yield from _stalled(picture, store)
     yield from _full(picture, picture.site(store))
@@ -61,10 +62,6 @@ def _own(health: Health) -> Iterator[ProblemView]:
         )
 
 
-def _is_down(picture: Picture, store: StoreId) -> bool:
-    return picture.site(store).breaker.state is not BreakerState.CLOSED
-
-
 def _down(picture: Picture, store: StoreId) -> ProblemView:
     breaker = picture.site(store).breaker
     hub = picture.world.topology.role(store) is StoreRole.HUB
@@ -80,7 +77,7 @@ def _down(picture: Picture, store: StoreId) -> ProblemView:
     else:
         again = "edgesync tries it again by itself"
     remedy = f"look at the site's network and Ceph (ceph -s); {again}"
-    return ProblemView(bad=True, what=what, remedy=remedy, since=breaker.since)
+    return ProblemView(bad=True, what=what, remedy=remedy, since=breaker.since, store=store)
 
 
 def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
@@ -94,6 +91,7 @@ def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
                 what=f"the import of {name} into {store} has not got on{_since(stall.since)}: {stall.why}",
                 remedy=stall.next,
                 since=stall.since,
+                store=store,
             )
 
 
@@ -104,6 +102,7 @@ def _full(picture: Picture, site: Site) -> Iterator[ProblemView]:
             bad=True,
             what=f"the pool of {site.store} is {site.capacity.fill():.0%} full, and copies stop at {limit:.0%}",
             remedy=f"free space there, or raise stores.{site.store}.max_pool_fill",
+            store=site.store,
         )
 
 
@@ -120,6 +119,7 @@ def _found(site: Site) -> Iterator[ProblemView]:
             what=f"{'1 copy is' if total == 1 else f'{total} copies are'} broken at {site.store} ({kinds})",
             remedy="edgesync stores lists them, with what happens next",
             since=seen[True],
+            store=site.store,
         )
     if orphans := counts[Defect.ORPHAN]:
         lies = "leftover RBD image lies" if orphans == 1 else "leftover RBD images lie"
@@ -128,6 +128,7 @@ def _found(site: Site) -> Iterator[ProblemView]:
             what=f"{orphans} {lies} at {site.store}, of which Glance knows nothing",
             remedy="edgesync stores lists them, with what happens next",
             since=seen[False],
+            store=site.store,
         )
 
 
@@ -140,6 +141,7 @@ def _paused(picture: Picture, pause: Pause) -> ProblemView:
         what=f"{pause.scope}{named} is paused by {pause.by}{_since(pause.since)}{why}",
         remedy=f"edgesync resume {resume_options(pause)}",
         since=pause.since,
+        store=pause.store,
     )
 
 

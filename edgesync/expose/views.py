@@ -22,6 +22,8 @@ class ProblemView(BaseModel):
     remedy: str
     # When it began, as far as that is known.
     since: datetime | None = None
+    # The site that it is about; null: not just one.
+    store: str | None = None
 
 
 class FindingView(BaseModel):

@@ -1,0 +1,92 @@
+"""HTML from the page's views. Everything is escaped by the templates; only what they mark as theirs is not."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from edgesync import __version__
+from edgesync.domain.copy import CopyState
+from edgesync.expose.figures import seconds, size
+from edgesync.expose.page.filters import Group
+
+HERE = Path(__file__).parent
+DAY, HOUR, MINUTE = 86400, 3600, 60
+
+
+def stamp(at: datetime | None) -> str:
+    """A time, to the second, in UTC as everywhere in edgesync."""
+    if at is None:
+        return "-"
+    text = at.strftime("%Y-%m-%d %H:%M:%SZ")
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), text)
+
+
+def span(at: datetime | None, until: datetime) -> str:
+    """How long it is from one time to another, in the largest unit that fits: 40 s, 12 min, 3 h, 9 days."""
+    if at is None:
+        return "-"
+    number = abs((until - at).total_seconds())
+    if number < MINUTE:
+        return f"{number:.0f} s"
+    if number < HOUR:
+        return f"{number // MINUTE:.0f} min"
+    if number < 2 * DAY:
+        return f"{number // HOUR:.0f} h"
+    return f"{number // DAY:.0f} days"
+
+
+def share(done: int | None, total: int | None) -> int:
+    """Percent, rounded down: only what is whole is 100."""
+    return min(100, 100 * (done or 0) // total) if total else 0
+
+
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {"size": size, "seconds": seconds, "stamp": stamp, "span": span, "share": share}
+    made.globals |= {"version": __version__, "states": tuple(CopyState), "WRONG": Group.WRONG, "asset": asset}
+    return made
+
+
+def asset(name: str) -> str:
+    """The address of a static file, which changes with its content."""
+    return f"/static/{name}?{_digest(name)}"
+
+
+def assets() -> dict[str, bytes]:
+    """All static files, read once."""
+    return {file.name: file.read_bytes() for file in sorted((HERE / "static").iterdir())}
+
+
+_ASSETS = assets()
+_DIGESTS = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in _ASSETS.items()}
+
+
+def _digest(name: str) -> str:
+    return _DIGESTS[name]
+
+
+class Rendering:
+    """The compiled templates."""
+
+    def __init__(self) -> None:
+        self._environment = environment()
+
+    def part(self, template: str, **context: Any) -> Markup:
+        """What comes between the head and the foot of a page."""
+        return Markup(self._environment.get_template(template).render(**context))  # noqa: S704 - by templates that escape
+
+    def page(self, title: str, content: Markup, **context: Any) -> str:
+        return self._environment.get_template("base.html").render(title=title, content=content, **context)

@@ -1,0 +1,28 @@
+"""One site: how it is doing, what is wrong there, what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from edgesync.domain.job import Event, HistoryFilter
+from edgesync.domain.ports import Journal
+from edgesync.domain.store import StoreId
+from edgesync.expose.picture import Picture
+from edgesync.expose.stores import store_view
+from edgesync.expose.views import StoreView
+
+# Newest events that are shown.
+EVENTS = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SitePage:
+    site: StoreView
+    events: tuple[Event, ...]
+    at: datetime
+
+
+async def site_page(picture: Picture, journal: Journal, store: StoreId) -> SitePage:
+    events = await journal.history(HistoryFilter(store=store, limit=EVENTS))
+    return SitePage(site=store_view(picture, store), events=events, at=picture.world.at)
