@@ -41,7 +41,7 @@ def select(picture: Picture, filters: Filters) -> Selection:
 
 
 def _images(picture: Picture, filters: Filters, stores: Stores) -> Iterator[Image]:
-    everything = filters.all or filters.state in {CopyState.PRESENT, CopyState.UNWANTED, CopyState.ABSENT}
+    everything = filters.all or filters.states
     images: Iterable[Image] = by_name(picture.world.images.values()) if everything else managed(picture)
     if filters.name:
         images = (image for image in images if _means(filters.name, image.name, image.id))

@@ -81,8 +81,9 @@ def sick() -> Picture:
         golden("fedora-42"),
         golden("sles-15", "dcn0"),
     )
+    hostile = replace(golden(HOSTILE, "dcn2"), id=ImageId("id-hostile"))
     cirros = image("cirros", stores=("central", "dcn10"), tags=(), size=21 << 20)
-    images = [golden("rhel-9.4"), waiting, copying, failed, stalled, broken, orphaned, cirros, golden(HOSTILE, "dcn2")]
+    images = [golden("rhel-9.4"), waiting, copying, failed, stalled, broken, orphaned, cirros, hostile]
     under_way = attempt(copying, "dcn0", number=1)
     stuck = attempt(stalled, "dcn1", number=2)
     case = situation(
@@ -172,7 +173,7 @@ def notes() -> Notes:
         events=(
             event(EventKind.COPY_FAILED, "the copy of centos-10 to dcn0 failed: it broke", failed.id, "dcn0"),
             event(EventKind.STORE_DOWN, "dcn1 is down: no monitor answers within 5 s", None, "dcn1"),
-            event(EventKind.COPY_STARTED, f"{HOSTILE} is copied to dcn2", ImageId(f"id-{HOSTILE}"), "dcn2"),
+            event(EventKind.COPY_STARTED, f"{HOSTILE} is copied to dcn2", ImageId("id-hostile"), "dcn2"),
         ),
         known_jobs=(job(copying, "dcn0", number=1),),
     )
