@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+from yarl import URL
 
 from edgesync.cli.logs import set_up_logs
 from edgesync.clients.daemon_api import DaemonApi
-from edgesync.config import Settings, listen_address, load
+from edgesync.clients.daemon_way import Way, local_way, remote_way
+from edgesync.config import Reach, Settings, load, reach
+from edgesync.config.addresses import is_loopback
 from edgesync.errors import ConfigError
 
 # Exit codes, beside 0.
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-DEFAULT_API = "http://127.0.0.1:9780"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,22 +42,33 @@ class Context:
         return settings
 
     def daemon(self) -> DaemonApi:
-        return DaemonApi(self.api or self._configured_api())
+        return DaemonApi(*self.way())
+
+    def way(self) -> tuple[str, Way]:
+        """The daemon's address, and what a connection to it is made with.
+
+        This host's own credential goes to this host only.
+        """
+        if self.api is not None and not is_loopback(URL(self.api).host or ""):
+            return self.api, remote_way(os.environ)
+        found = self._reach()
+        # Another port may be another daemon's, with another certificate.
+        return self.api or found.url, local_way(found.token, None if self.api else found.certificate, os.environ)
 
     async def ask(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """One question to the daemon."""
         async with self.daemon() as daemon:
             return await daemon.get(path, params)
 
-    def _configured_api(self) -> str:
-        """The address in the configuration; an operator who can't read that file still reaches the usual place."""
+    def _reach(self) -> Reach:
+        """By the configuration; an operator who can't read that file still reaches the usual place."""
         try:
-            return f"http://{listen_address(self.config, os.environ, self.overrides)}"
+            return reach(self.config, os.environ, self.overrides)
         except ConfigError as error:
-            if self.config is not None:
+            if self.config is not None and self.api is None:
                 remedy = f"{error.remedy} A running daemon can be asked all the same: edgesync --api ADDRESS ..."
                 raise ConfigError(error.problems, remedy=remedy.strip()) from error
-            return DEFAULT_API
+            return Reach()
 
 
 def caller() -> str:

@@ -38,8 +38,8 @@ def doctor(context: Context, verbose: bool, form: str) -> int:
     settings = context.settings()
     # What would be logged is found and shown.
     set_up_logs(level=context.overrides.get("log.level", "critical"), form=settings.log.format)
-    api = context.api or f"http://{settings.api.listen}"
-    diagnoses = asyncio.run(examine(settings, api=api))
+    api, way = context.way()
+    diagnoses = asyncio.run(examine(settings, api=api, way=way))
     emit(
         [{**asdict(entry), "grade": str(entry.grade), "details": list(entry.details)} for entry in diagnoses],
         _screen(diagnoses, verbose=verbose),

@@ -47,7 +47,9 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-    `run` is the daemon. `once`, `plan`, `doctor` and `config` work without it; all other commands ask it.
+    `run` is the daemon. `once`, `plan`, `doctor` and `config` work without it; all other commands ask it. Those that
+    change something show it a credential: on its host its own, which root and its group can read, else that in
+    $EDGESYNC_API_TOKEN.
 
     \b
     Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupted.

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from edgesync.clients.daemon_way import CA_VARIABLE, Way
 from edgesync.errors import (
     ConflictError,
     EdgesyncError,
@@ -34,14 +35,22 @@ BUSY_DAEMON = (
     "it may be waiting for a Glance that does not answer, which `edgesync status` tells; a request for copies may have "
     "been taken all the same: see `edgesync history`"
 )
+UNPROVEN = (
+    "on its own host, --config names the daemon's configuration, which names its certificate; elsewhere "
+    f"{CA_VARIABLE} names the authority's"
+)
 
 
 class DaemonApi:
     """One connection to a daemon; use it as an async context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, way: Way | None = None) -> None:
         self._url = url.rstrip("/")
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE))
+        self._way = way or Way()
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=DEADLINE),
+            headers={"Authorization": f"Bearer {self._way.token}"} if self._way.token else {},
+        )
 
     async def __aenter__(self) -> DaemonApi:
         return self
@@ -80,13 +89,19 @@ class DaemonApi:
 
     async def _request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
-            async with self._session.request(method, f"{self._url}{path}", **more) as answer:
+            async with self._session.request(method, f"{self._url}{path}", ssl=self._way.tls, **more) as answer:
                 body = _parsed(await answer.read(), self._url)
                 if answer.status < HTTPStatus.MULTIPLE_CHOICES:
                     return body
                 if answer.content_type != PROBLEM:
                     raise PermanentError(f"what answers at {self._url} is not edgesync", remedy=NO_DAEMON)
+                if answer.status == HTTPStatus.UNAUTHORIZED and not self._way.token:
+                    raise RequestError(str(body.get("detail")), remedy=self._way.remedy)
                 raise _error(answer.status, body)
+        except (aiohttp.ServerFingerprintMismatch, aiohttp.ClientSSLError) as error:
+            raise PermanentError(
+                f"what answers at {self._url} can't prove that it is the edgesync daemon", remedy=UNPROVEN
+            ) from error
         except aiohttp.ClientError as error:
             raise UnreachableError(f"no edgesync daemon answers at {self._url}", remedy=NO_DAEMON) from error
         except TimeoutError as error:

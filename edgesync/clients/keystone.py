@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from edgesync.clients.login import Access, Login
+from edgesync.clients.login import Access, Holder, Login
 from edgesync.domain.checkup import Identity
 from edgesync.errors import UnreachableError
 
@@ -55,6 +55,10 @@ class OpenStackAuth:
     async def identity(self) -> Identity | None:
         """Whom Keystone takes us for; None for auth types without tokens."""
         return await self._in_thread(self._login.identity)
+
+    async def holder(self, token: str) -> Holder | None:
+        """Whose token that is; None: Keystone knows no such token (any more)."""
+        return await self._in_thread(lambda: self._login.holder(token))
 
     async def keystone(self) -> str:
         """Keystone's address, as configured."""

@@ -5,6 +5,7 @@ Runs in the thread that `edgesync.clients.keystone` gives it, and nowhere else.
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,19 @@ class Access:
     def __repr__(self) -> str:
         """Without the token: this may end up in a traceback."""
         return f"Access(endpoint={self.endpoint!r}, renew_at={self.renew_at})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """Whose a token is, and what it is for."""
+
+    user: str
+    # The user's, by name.
+    domain: str
+    # Empty for a token that is for no project.
+    project: str
+    project_id: str
+    roles: frozenset[str]
 
 
 class Login:
@@ -95,6 +109,27 @@ class Login:
             project=str(access.project_name or access.project_id or ""),
             roles=frozenset(str(role) for role in access.role_names or ()),
         )
+
+    def holder(self, token: str) -> Holder | None:
+        """Whose token that is; None: Keystone knows no such token (any more)."""
+        from keystoneauth1 import exceptions  # noqa: PLC0415
+
+        region = self._open()
+        where = self._where(region)
+        with _sentences(where, region):
+            session: Session = region.get_session()
+            # By itself, so that what is refused after it is the question and not the log-in.
+            session.get_auth_headers()
+            try:
+                answer = session.get(f"{_versioned(where)}/auth/tokens?nocatalog", headers={"X-Subject-Token": token})
+            except exceptions.NotFound:
+                return None
+            except (exceptions.Unauthorized, exceptions.Forbidden) as error:
+                raise PermanentError(
+                    f"Keystone at {where} does not let edgesync's user check tokens (HTTP {error.http_status}).",
+                    remedy="Give that user the role admin or service (identity:validate_token in Keystone's policy).",
+                ) from error
+        return _holder(where, answer.text)
 
     def keystone(self) -> str:
         """Keystone's address, as configured."""
@@ -173,6 +208,28 @@ class Login:
 
     def _name(self, region: CloudRegion) -> str:
         return f"cloud {self._cloud or region.name or 'envvars'}"
+
+
+def _versioned(auth_url: str) -> str:
+    url = auth_url.rstrip("/")
+    return url if url.endswith("/v3") else f"{url}/v3"
+
+
+def _holder(where: str, text: str) -> Holder:
+    try:
+        token = json.loads(text)["token"]
+        user, project = token["user"], token.get("project", {})
+        return Holder(
+            user=str(user["name"]),
+            domain=str(user["domain"]["name"]),
+            project=str(project.get("name", "")),
+            project_id=str(project.get("id", "")),
+            roles=frozenset(str(role["name"]) for role in token.get("roles", ())),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PermanentError(
+            f"What answers at {where} tells of a token in no form that Keystone has.", remedy="Correct auth_url."
+        ) from error
 
 
 def _check_readable(file: Path) -> None:

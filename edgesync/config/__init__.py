@@ -9,10 +9,10 @@ Forbidden here: asking Glance, Keystone, the journal or the clock anything; logg
 What only the cloud can tell (is `hub` a store?) is checked by the daemon, which gets the place from `Settings.where`.
 """
 
-from edgesync.config.loading import DEFAULT_PATH, listen_address, load
+from edgesync.config.api import ApiSettings
+from edgesync.config.loading import DEFAULT_PATH, Reach, load, reach
 from edgesync.config.reloading import needs_restart
 from edgesync.config.schema import (
-    ApiSettings,
     AuditSettings,
     BreakerSettings,
     GlanceSettings,
@@ -41,13 +41,14 @@ __all__ = [
     "PollingSettings",
     "ProbeSettings",
     "RbdSettings",
+    "Reach",
     "RetrySettings",
     "ScrubSettings",
     "Settings",
     "StallSettings",
     "UploadSettings",
-    "listen_address",
     "load",
     "needs_restart",
+    "reach",
     "show",
 ]

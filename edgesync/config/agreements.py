@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from edgesync.config.addresses import is_loopback, split_listen
 from edgesync.config.document import Document, Value
 from edgesync.config.places import KeyPath, Problem
 from edgesync.config.wording import nearest, quoted
@@ -17,6 +18,8 @@ def disagreements(document: Document) -> Iterator[Problem]:
         if isinstance(entry, dict):
             yield from _repeated_name(document, index, entry, names)
             yield from _waves(document, index, entry)
+    if isinstance(api := document.data.get("api"), dict):
+        yield from _api(document, api)
 
 
 def _repeated_name(
@@ -48,6 +51,31 @@ def _waves(document: Document, index: int, policy: Mapping[str, Value]) -> Itera
             message = f"{quoted(store)} is not among the policy's stores{guess or '; add it there, or remove it here'}"
             yield _problem(document, path, message)
         first.setdefault(store, document.places[path].line)
+
+
+def _api(document: Document, api: Mapping[str, Value]) -> Iterator[Problem]:
+    listen = api.get("listen")
+    if isinstance(listen, str) and "certificate" not in api and not _stays_inside(listen):
+        yield _problem(
+            document,
+            ("api", "listen"),
+            f"expected a loopback address like 127.0.0.1:9780, found {quoted(listen)}: without TLS, the credentials of "
+            "those who change something could be read on the way; name api.certificate and api.key",
+        )
+    for given, lacks in (("certificate", "key"), ("key", "certificate"), ("client_ca", "certificate")):
+        if given in api and lacks not in api:
+            yield _problem(document, ("api", given), f"is of no use without api.{lacks}; name that, too")
+    if "keystone_projects" in api and not {"keystone_operators", "keystone_viewers"} & api.keys():
+        message = "lets nobody in by itself; name the roles, too: api.keystone_operators, api.keystone_viewers"
+        yield _problem(document, ("api", "keystone_projects"), message)
+
+
+def _stays_inside(listen: str) -> bool:
+    """Also for what is no address at all."""
+    try:
+        return is_loopback(split_listen(listen)[0])
+    except ValueError:
+        return True
 
 
 def _named(policy: Mapping[str, Value], above: KeyPath) -> Iterator[tuple[KeyPath, str]]:

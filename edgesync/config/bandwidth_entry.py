@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgesync.config.expectations import WindowList, ZoneName
 from edgesync.config.quantities import Rate
-from edgesync.config.schema import Section
+from edgesync.config.section import Section
 from edgesync.config.windows import find_zone
 from edgesync.domain.bandwidth import Bandwidth, TimedRate
 

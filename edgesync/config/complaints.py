@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from edgesync.config.document import Document
 from edgesync.config.file import File
 from edgesync.config.places import Problem, known_part
-from edgesync.config.schema import Section
+from edgesync.config.section import Section
 from edgesync.config.wording import found, quoted, unknown
 
 _KINDS = {

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edgesync.config.api import ApiSettings
 from edgesync.config.bandwidth_entry import UplinkEntry
 from edgesync.config.expectations import StoreName, Text, absolute
 from edgesync.config.policy_entry import PolicyEntry
 from edgesync.config.schema import (
-    ApiSettings,
     AuditSettings,
     BreakerSettings,
     GlanceSettings,
@@ -25,10 +25,10 @@ from edgesync.config.schema import (
     RbdSettings,
     RetrySettings,
     ScrubSettings,
-    Section,
     StallSettings,
     UploadSettings,
 )
+from edgesync.config.section import Section
 from edgesync.config.store_entry import StoreEntry
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from edgesync.config.agreements import disagreements
+from edgesync.config.api import LOCAL_TOKEN, STATE, ApiSettings, state_folder
 from edgesync.config.complaints import complaints
 from edgesync.config.document import Document, read_document
 from edgesync.config.file import File
 from edgesync.config.overrides import CONFIG_VARIABLE, lay_over
 from edgesync.config.places import KeyPath, Place, Problem
-from edgesync.config.schema import ApiSettings
+from edgesync.config.schema import JournalSettings
 from edgesync.config.settings import Settings, settings_of
 from edgesync.config.syntax import MAX_BYTES, place_at
 from edgesync.errors import ConfigError
@@ -44,20 +46,40 @@ def load(
     return settings_of(checked, document.places)
 
 
-def listen_address(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """How commands on this host reach the daemon."""
+
+    url: str = ApiSettings().url
+    # The credential that it made for them.
+    token: Path = STATE / LOCAL_TOKEN
+    # By which they know it; None: plain HTTP.
+    certificate: Path | None = None
+
+
+def reach(
     path: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, str] = _NO_FLAGS,
-) -> str:
-    """Where the daemon listens, whatever else is wrong: one that runs on has refused that, and tells of it.
+) -> Reach:
+    """How to reach the daemon, whatever else is wrong: one that runs on has refused that, and tells of it.
 
     ConfigError when it is the address that can't be read.
     """
-    said = _document(path, environ, overrides).data.get("api")
+    document = _document(path, environ, overrides).data
     try:
-        return ApiSettings.model_validate(said or {}).listen
+        api = ApiSettings.model_validate(document.get("api") or {})
     except ValidationError:
-        return load(path, environ, overrides).api.listen
+        api = load(path, environ, overrides).api
+    try:
+        journal = JournalSettings.model_validate(document.get("journal") or {})
+    except ValidationError:
+        journal = JournalSettings()
+    return Reach(
+        url=api.url,
+        token=state_folder(journal.url) / LOCAL_TOKEN,
+        certificate=Path(api.certificate) if api.certificate else None,
+    )
 
 
 def _document(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str]) -> Document:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from edgesync.config.document import BOOLEANS, Document, Value, printable
 from edgesync.config.file import File
 from edgesync.config.places import Place
-from edgesync.config.schema import Section
+from edgesync.config.section import Section
 from edgesync.config.wording import nearest, quoted, unknown
 
 PREFIX = "EDGESYNC_"
@@ -21,6 +21,9 @@ CONFIG_VARIABLE = "EDGESYNC_CONFIG"
 RESERVED = frozenset(
     {
         CONFIG_VARIABLE,
+        "EDGESYNC_API_CACERT",
+        "EDGESYNC_API_CERT",
+        "EDGESYNC_API_TOKEN",
         "EDGESYNC_API_URL",
         "EDGESYNC_LAB",
         "EDGESYNC_LAB_KEEP",

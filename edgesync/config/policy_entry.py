@@ -17,7 +17,7 @@ from edgesync.config.expectations import (
     one_of,
 )
 from edgesync.config.quantities import Size
-from edgesync.config.schema import Section
+from edgesync.config.section import Section
 from edgesync.config.units import format_size
 from edgesync.config.wording import found
 from edgesync.domain.image import Visibility

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgesync.config.places import KeyPath
-from edgesync.config.schema import Section
+from edgesync.config.section import Section
 from edgesync.config.settings import Settings
 from edgesync.config.wording import spell
 

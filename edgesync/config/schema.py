@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from edgesync.config.addresses import JournalUrl, Listen, split_listen
+from edgesync.config.addresses import JournalUrl
 from edgesync.config.expectations import absolute, counting, member_of, one_of
 from edgesync.config.quantities import (
     BoundedSize,
@@ -22,13 +22,8 @@ from edgesync.config.quantities import (
     off_or_lasting,
     sized,
 )
+from edgesync.config.section import Section
 from edgesync.domain.policy import Repair
-
-
-class Section(BaseModel):
-    """A mapping whose keys are all known. A `description` tells what to write where a required key is missing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class LimitSettings(Section):
@@ -47,18 +42,6 @@ class JournalSettings(Section):
     url: JournalUrl = Field(default="sqlite+aiosqlite:////var/lib/edgesync/journal.db", repr=False)
     # Seconds after which ended jobs and their history are forgotten.
     retention: Annotated[Seconds, lasting("1h", "3650d")] = Field(default="90d", validate_default=True)
-
-
-class ApiSettings(Section):
-    listen: Listen = "127.0.0.1:9780"
-
-    @property
-    def host(self) -> str:
-        return split_listen(self.listen)[0]
-
-    @property
-    def port(self) -> int:
-        return split_listen(self.listen)[1]
 
 
 class GlanceSettings(Section):

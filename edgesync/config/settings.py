@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from edgesync.config.api import LOCAL_TOKEN, ApiSettings, state_folder
 from edgesync.config.file import File
 from edgesync.config.places import Places, known_part
 from edgesync.config.schema import (
-    ApiSettings,
     AuditSettings,
     BreakerSettings,
     GlanceSettings,
@@ -24,10 +24,10 @@ from edgesync.config.schema import (
     RbdSettings,
     RetrySettings,
     ScrubSettings,
-    Section,
     StallSettings,
     UploadSettings,
 )
+from edgesync.config.section import Section
 from edgesync.config.showing import show_policy, show_store, show_uplink, without_none
 from edgesync.domain.bandwidth import Bandwidth
 from edgesync.domain.policy import Policy
@@ -78,6 +78,11 @@ class Settings:
     def default_store(self) -> StoreSettings:
         """What holds for every store that the file does not name."""
         return StoreSettings(max_concurrent=self.limits.imports_per_store, max_pool_fill=self.limits.max_pool_fill)
+
+    @property
+    def local_token(self) -> Path:
+        """The file with the credential of the commands on this host."""
+        return state_folder(self.journal.url) / LOCAL_TOKEN
 
     def where(self, *path: str | int) -> str:
         """Where a setting, or what contains it, was written: `where("hub")`, `where("policies", 0, "stores")`."""

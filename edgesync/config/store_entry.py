@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 from edgesync.config.bandwidth_entry import Timetable, to_bandwidth
 from edgesync.config.expectations import WindowList, ZoneName, absolute, counting, matching, member_of
 from edgesync.config.quantities import Share
-from edgesync.config.schema import LimitSettings, Section
+from edgesync.config.schema import LimitSettings
+from edgesync.config.section import Section
 from edgesync.config.windows import find_zone
 from edgesync.config.wording import quoted
 from edgesync.domain.store import CephSettings, Overrun, StoreSettings

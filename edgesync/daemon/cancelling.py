@@ -33,7 +33,7 @@ class Cancelling:
         before = await self._desk.journal.job(job_id)
         if before.state.ended:
             raise ConflictError(f"job {job_id} has ended already: {before.state}", remedy="edgesync history tells how")
-        job = await self._desk.journal.cancel(job_id, at=self._desk.clock.now())
+        job = await self._desk.journal.cancel(job_id, by=by, at=self._desk.clock.now())
         self._desk.on_change()
         shared = await self._shared(job)
         halted = frozenset() if shared else self._halt(job_id, f"cancelled by {by}")

@@ -37,6 +37,7 @@ from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
 from edgesync.execute.verifier import Verifier
 from edgesync.execute.workbench import Sightings, Workbench
+from edgesync.expose.access import Access
 from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
@@ -48,6 +49,8 @@ from edgesync.plan.locks import Locks
 # Operation, status, seconds: told of every exchange with Glance.
 OnRequest = Callable[[str, str, float], None]
 Clusters = Mapping[StoreId, Cluster]
+# Where no API is served.
+NOBODY = Access(files=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +179,7 @@ async def opened(settings: Settings) -> AsyncIterator[Mapping[StoreId, Blocks]]:
 
 
 @asynccontextmanager
-async def composed(settings: Settings) -> AsyncIterator[Daemon]:
+async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator[Daemon]:
     """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone."""
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -198,6 +201,7 @@ async def composed(settings: Settings) -> AsyncIterator[Daemon]:
             clock=clock,
             showcase=showcase,
             metrics=metrics,
+            access=access,
         )
         stack.push_async_callback(daemon.sites.close)
         yield daemon
@@ -213,6 +217,7 @@ def assemble(
     clock: Clock,
     showcase: Showcase,
     metrics: Metrics,
+    access: Access = NOBODY,
 ) -> Daemon:
     """Wire the parts together. Tests give their own Glance, clusters and clock."""
     locks = Locks()
@@ -313,7 +318,14 @@ def assemble(
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
         methods=methods,
     )
-    api = Api(showcase=showcase, journal=journal, counter=intake, metrics=metrics)
+    api = Api(
+        showcase=showcase,
+        journal=journal,
+        counter=intake,
+        metrics=metrics,
+        access=access,
+        max_rate=settings.api.max_rate,
+    )
     return Daemon(
         glance=glance,
         journal=journal,

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from edgesync.clients.ceph_threads import Threads
 from edgesync.clients.daemon_api import DaemonApi
+from edgesync.clients.daemon_way import Way
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.doctor_cloud import Cloud, Desk, log_in, look_at_cloud
@@ -51,12 +52,12 @@ class Records:
     error: EdgesyncError | None = None
 
 
-async def examine(settings: Settings, *, api: str) -> tuple[Diagnosis, ...]:
+async def examine(settings: Settings, *, api: str, way: Way | None = None) -> tuple[Diagnosis, ...]:
     """Everything that was looked at, the worst first. `api` is where a daemon may answer."""
     clock = SystemClock()
     async with log_in(settings) as desk, _wards(settings) as ward, _records(settings) as records:
         cloud, sites, health, free = await asyncio.gather(
-            look_at_cloud(desk, settings, clock), ward.look(), tried(_ask_daemon(api)), tried(_free(settings))
+            look_at_cloud(desk, settings, clock), ward.look(), tried(_ask_daemon(api, way)), tried(_free(settings))
         )
         wants = _wants(settings, cloud)
         audits = await _audit(settings, cloud, sites, desk, ward, records)
@@ -164,8 +165,8 @@ async def _records(settings: Settings) -> AsyncIterator[Records]:
         yield records
 
 
-async def _ask_daemon(api: str) -> Mapping[str, Any]:
-    async with DaemonApi(api) as daemon:
+async def _ask_daemon(api: str, way: Way | None) -> Mapping[str, Any]:
+    async with DaemonApi(api, way) as daemon:
         try:
             async with asyncio.timeout(PROMPT):
                 return await daemon.get("/v1/health")

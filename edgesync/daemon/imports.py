@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection
+from datetime import datetime
 from typing import Protocol
 
 from yarl import URL
@@ -75,8 +76,8 @@ class Imports:
         await self._desk.take(job, _created(job, source))
         return Taken(jobs=(job,), notes=(*notes, *more))
 
-    async def receive(self, job_id: JobId, data: AsyncIterable[bytes]) -> Taken:
-        """Pass the data of an import on to Glance as it comes."""
+    async def receive(self, job_id: JobId, data: AsyncIterable[bytes], by: str) -> Taken:
+        """Pass the data of an import, which somebody sends, on to Glance as it comes."""
         if self._importer is None:
             raise RequestError("this edgesync takes no files", remedy="import from a URI")
         job = await self._expecting(job_id)
@@ -86,6 +87,7 @@ class Imports:
             )
         self._receiving.add(job_id)
         try:
+            await self._desk.journal.add_events([_sending(job, by, self._desk.clock.now())])
             await self._importer.stage(job, data)
         finally:
             self._receiving.discard(job_id)
@@ -197,6 +199,16 @@ def _check_properties(request: ImportRequest) -> None:
             )
         if not name:
             raise RequestError("a property has no name", remedy="write it like hw_disk_bus=scsi")
+
+
+def _sending(job: Job, by: str, at: datetime) -> Event:
+    return Event(
+        at=at,
+        kind=EventKind.UPLOAD_STARTED,
+        message=f"{by} sends the data of {job.image_name}",
+        image=job.image,
+        job=job.id,
+    )
 
 
 def _created(job: Job, source: ImportSource) -> Event:

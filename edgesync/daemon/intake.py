@@ -80,8 +80,8 @@ class Intake:
     async def import_image(self, request: ImportRequest) -> Taken:
         return await self._imports.take(request)
 
-    async def receive(self, job: JobId, data: AsyncIterable[bytes]) -> Taken:
-        return await self._imports.receive(job, data)
+    async def receive(self, job: JobId, data: AsyncIterable[bytes], by: str) -> Taken:
+        return await self._imports.receive(job, data, by)
 
     async def cancel(self, job: JobId, by: str) -> Taken:
         return await self._cancelling.cancel(job, by)

@@ -11,19 +11,19 @@ from enum import Enum
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from edgesync import __version__
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.compose import Daemon, composed, connected, observer_of, reached, sites_of
 from edgesync.daemon.cycle import check_hub, decide
+from edgesync.daemon.doors import doors_of, serving
 from edgesync.daemon.pruning import makers_of_unwanted, pruning_policies
 from edgesync.daemon.reloading import Read, Reloader
 from edgesync.daemon.wishes import wishes_of
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.store import Topology
-from edgesync.errors import ConfigError, EdgesyncError, TransientError
+from edgesync.errors import EdgesyncError, TransientError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.runner import HandedOver
 from edgesync.expose.picture import Picture
@@ -38,8 +38,6 @@ log = structlog.get_logger(__name__)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Shows people how a single run goes on, until it is cancelled.
 Watch = Callable[[Daemon], Coroutine[Any, Any, None]]
-# Seconds for open HTTP requests to end when the daemon stops.
-FAREWELL = 5.0
 
 
 class Ending(Enum):
@@ -62,18 +60,27 @@ class Outcome:
 
 async def run(settings: Settings, read: Read) -> None:
     """Be the daemon until SIGTERM or SIGINT; at SIGHUP, `read` the configuration again."""
-    # The API first: while Glance is slow to answer, it says so.
-    async with composed(settings) as daemon, _serving(settings, daemon):
-        reloader = Reloader(daemon, settings, read)
-        with _on_signals(STOP_SIGNALS, daemon.loop.stop), _on_signals((signal.SIGHUP,), reloader.ask):
-            await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
-            async with (
-                _lived(daemon),
-                _beside(reloader.run()),
-                _beside(daemon.freeing.run()),
-                _beside(daemon.scrub.run()),
-            ):
-                await daemon.loop.run()
+    async with (
+        doors_of(settings) as doors,
+        composed(settings, doors.access) as daemon,
+        # The API first: while Glance is slow to answer, it says so.
+        serving(settings, daemon.api.application(), doors),
+        _beside(doors.run()),
+    ):
+        await _live(settings, daemon, read)
+
+
+async def _live(settings: Settings, daemon: Daemon, read: Read) -> None:
+    reloader = Reloader(daemon, settings, read)
+    with _on_signals(STOP_SIGNALS, daemon.loop.stop), _on_signals((signal.SIGHUP,), reloader.ask):
+        await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
+        async with (
+            _lived(daemon),
+            _beside(reloader.run()),
+            _beside(daemon.freeing.run()),
+            _beside(daemon.scrub.run()),
+        ):
+            await daemon.loop.run()
 
 
 async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
@@ -139,25 +146,6 @@ async def _check_cloud(settings: Settings, daemon: Daemon) -> None:
     else:
         check_hub(Topology(hub=settings.hub, stores={store.id: store for store in stores}), wishes_of(settings))
         log.info("Glance answers", version=version, hub=settings.hub)
-
-
-@asynccontextmanager
-async def _serving(settings: Settings, daemon: Daemon) -> AsyncIterator[None]:
-    runner = web.AppRunner(daemon.api.application(), access_log=None, shutdown_timeout=FAREWELL)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, settings.api.host, settings.api.port).start()
-        except OSError as error:
-            place = settings.where("api", "listen")
-            raise ConfigError(
-                [f"{place}: api.listen: expected a free address, found {settings.api.listen}: {error.strerror}"],
-                remedy="is another edgesync running? Otherwise choose another port",
-            ) from error
-        log.info("listening", url=f"http://{settings.api.listen}", version=__version__)
-        yield
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

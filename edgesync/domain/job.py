@@ -203,6 +203,7 @@ class EventKind(StrEnum):
 
     JOB_CREATED = "job-created"
     JOB_ENDED = "job-ended"
+    UPLOAD_STARTED = "upload-started"
     COPY_STARTED = "copy-started"
     COPY_PLANNED = "copy-planned"  # what the rbd engine sends to a store: all of it, or what a related copy lacks
     COPY_FOLLOWED = "copy-followed"

@@ -185,8 +185,8 @@ class Journal(Protocol):
         """Record results of a job that needed no attempt; the job ends when nothing is pending."""
         ...
 
-    async def cancel(self, job: JobId, *, at: datetime) -> Job:
-        """Cancel what an open job has pending and no open attempt is making; the job as it is then.
+    async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
+        """Cancel what an open job has pending and no open attempt is making; the job as it is then. `by`: who asked.
 
         It ends when nothing is pending any more. What an attempt is making goes on; if it breaks off or is dropped,
         it is cancelled then. NotFoundError when there is none, ConflictError when it has ended.

@@ -1,7 +1,6 @@
 """The HTTP API of the daemon: `/v1/...` for people's tools, `/livez`, `/readyz` and `/metrics` for machines.
 
-It listens on loopback only; still, a page in a browser on the same machine must not be able to order copies: see
-`edgesync.expose.guard`.
+What is in the way of a request, from the outside in: `limits` (how often), `guard` (foreign pages), `access` (who).
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from edgesync.domain.ports import Journal
-from edgesync.expose.guard import local_callers
+from edgesync.expose.access import Access, admission
+from edgesync.expose.guard import guarded, own_pages
 from edgesync.expose.layering import LayerRoutes
+from edgesync.expose.limits import pacing
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.ordering import Ordering
 from edgesync.expose.page.routes import Page
@@ -29,8 +30,20 @@ MAX_BODY = 64 * 1024
 class Api:
     """Questions are answered from the last picture and the journal; orders go to the counter."""
 
-    def __init__(self, *, showcase: Showcase, journal: Journal, counter: Counter, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        showcase: Showcase,
+        journal: Journal,
+        counter: Counter,
+        metrics: Metrics,
+        access: Access,
+        # Requests per second from one address.
+        max_rate: float = 1000,
+    ) -> None:
         self._showcase = showcase
+        self._access = access
+        self._max_rate = max_rate
         self._metrics = metrics
         self._page = Page(showcase=showcase, journal=journal, counter=counter)
         self._routes = [
@@ -41,7 +54,9 @@ class Api:
         ]
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[refusals, local_callers], client_max_size=MAX_BODY)
+        middlewares = [refusals, pacing(self._max_rate), own_pages, admission(self._access)]
+        app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+        app.on_response_prepare.append(guarded)
         app.on_shutdown.append(self._page.live.close)
         app.add_routes(
             [
@@ -62,7 +77,9 @@ class Api:
         health = self._showcase.health
         if health.trouble or health.ticked_at is None:
             return respond(
-                HTTPStatus.SERVICE_UNAVAILABLE, health.trouble or "the first tick is not finished", health.remedy
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                health.trouble or "the first tick is not finished",
+                health.remedy or "ask again in a moment",
             )
         if "verbose" in request.query:
             return web.Response(text=f"glance ok\njournal ok\nlast good tick {health.ticked_at.isoformat()}\nok\n")

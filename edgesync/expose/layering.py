@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgesync.expose.answers import as_json, rows
 from edgesync.expose.layers import flattened_view, site_layers_view
+from edgesync.expose.ordering import ordered
 from edgesync.expose.picture import Showcase
 from edgesync.expose.requests import CloneRequest, Counter, DiskRequest, FlattenRequest, Request, Word
 
@@ -43,12 +44,12 @@ class LayerRoutes:
         return rows("sites", [site_layers_view(site, images) for site in sites])
 
     async def _clone(self, request: web.Request) -> web.Response:
-        body = DiskRequest.model_validate_json(await request.read())
+        body = await ordered(request, DiskRequest)
         disk = await self._counter.clone(CloneRequest(**request.match_info, **body.model_dump()))
         return as_json({"disk": disk}, HTTPStatus.CREATED)
 
     async def _flatten(self, request: web.Request) -> web.Response:
-        body = Request.model_validate_json(await request.read() or b"{}")
+        body = await ordered(request, Request)
         flattened = await self._counter.flatten(FlattenRequest(**request.match_info, **body.model_dump()))
         return as_json(flattened_view(flattened), HTTPStatus.ACCEPTED)
 

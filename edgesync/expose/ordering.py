@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from edgesync.domain.image import ImageId
 from edgesync.domain.pause import Pause
 from edgesync.errors import TransientError
+from edgesync.expose.access import asked_by
 from edgesync.expose.answers import as_json
 from edgesync.expose.jobs import job_view
+from edgesync.expose.limits import body_of
 from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import job_id
 from edgesync.expose.requests import (
@@ -29,6 +31,8 @@ from edgesync.expose.requests import (
     VerificationRequest,
 )
 from edgesync.expose.views import JobView, PauseView, RefusalView, pause_view
+
+R = TypeVar("R", bound=Request)
 
 # Seconds without a byte after which an upload is given up.
 SILENCE = 60.0
@@ -63,13 +67,13 @@ class Ordering:
         ]
 
     async def _copy(self, request: web.Request) -> web.Response:
-        order = CopyRequest.model_validate_json(await request.read())
+        order = await ordered(request, CopyRequest)
         taken = await self._counter.copy(order)
         status = HTTPStatus.OK if order.dry_run else HTTPStatus.ACCEPTED
         return as_json(self._views(taken)[0] if order.policy is None else self._of_many(taken), status)
 
     async def _verify(self, request: web.Request) -> web.Response:
-        order = VerificationRequest.model_validate_json(await request.read())
+        order = await ordered(request, VerificationRequest)
         taken = await self._counter.verify(order)
         return as_json(self._of_many(taken) if order.all else self._views(taken)[0], HTTPStatus.ACCEPTED)
 
@@ -82,16 +86,16 @@ class Ordering:
         return {"jobs": self._views(taken), "refused": refused, "left": taken.left, "notes": taken.notes}
 
     async def _import(self, request: web.Request) -> web.Response:
-        taken = await self._counter.import_image(ImportRequest.model_validate_json(await request.read()))
+        taken = await self._counter.import_image(await ordered(request, ImportRequest))
         return as_json(self._views(taken)[0], HTTPStatus.ACCEPTED)
 
     async def _receive(self, request: web.Request) -> web.Response:
         """No limit to the size, and never more than a chunk in memory: the body is passed on as it comes."""
-        taken = await self._counter.receive(job_id(request), _chunks(request))
+        taken = await self._counter.receive(job_id(request), _chunks(request), asked_by(request))
         return as_json(self._views(taken)[0])
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        order = Request.model_validate_json(await request.read() or b"{}")
+        order = await ordered(request, Request)
         return as_json(self._views(await self._counter.cancel(job_id(request), order.who))[0])
 
     async def _remove(self, request: web.Request) -> web.Response:
@@ -100,17 +104,19 @@ class Ordering:
             image=request.match_info["image"],
             store=request.match_info["store"],
             pause=query.pause,
-            requested_by=query.requested_by,
+            requested_by=asked_by(request, query.requested_by),
         )
         return as_json(self._views(await self._counter.remove(order))[0], HTTPStatus.ACCEPTED)
 
     async def _pause(self, request: web.Request) -> web.Response:
-        pause = await self._counter.pause(PauseRequest.model_validate_json(await request.read()))
+        pause = await self._counter.pause(await ordered(request, PauseRequest))
         return as_json(self._pause_view(pause), HTTPStatus.CREATED)
 
     async def _resume(self, request: web.Request) -> web.Response:
         """Answers with the pause that was lifted."""
-        return as_json(self._pause_view(await self._counter.resume(Scope.model_validate(dict(request.query)))))
+        scope = Scope.model_validate(dict(request.query))
+        scope = scope.model_copy(update={"requested_by": asked_by(request, scope.requested_by)})
+        return as_json(self._pause_view(await self._counter.resume(scope)))
 
     def _views(self, taken: Taken) -> list[JobView]:
         picture = taken.foreseen or self._showcase.picture
@@ -119,6 +125,12 @@ class Ordering:
     def _pause_view(self, pause: Pause) -> PauseView:
         images = self._showcase.picture.world.images if self._showcase.picture else {}
         return pause_view(pause, images.get(pause.image or ImageId("")))
+
+
+async def ordered(request: web.Request, form: type[R]) -> R:
+    """The order in the body, with the name of who gives it."""
+    order = form.model_validate_json(await body_of(request) or b"{}")
+    return order.model_copy(update={"requested_by": asked_by(request, order.requested_by)})
 
 
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:

@@ -32,6 +32,15 @@ _STATUS: tuple[tuple[type[EdgesyncError], HTTPStatus], ...] = (
 )
 
 
+# For what aiohttp itself refuses.
+_REMEDIES = {
+    HTTPStatus.NOT_FOUND: "edgesync's README lists the paths",
+    HTTPStatus.METHOD_NOT_ALLOWED: "edgesync's README lists what each path takes",
+    HTTPStatus.REQUEST_TIMEOUT: "send the whole request at once",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "orders are short; only the data of an import may be of any size",
+}
+
+
 def respond(status: HTTPStatus, detail: str, remedy: str = "") -> web.Response:
     problem = Problem(title=status.phrase, status=status, detail=detail, remedy=remedy)
     return web.Response(status=status, body=problem.model_dump_json().encode(), content_type="application/problem+json")
@@ -59,7 +68,9 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        return respond(HTTPStatus(error.status), error.text or error.reason)
+        status = HTTPStatus(error.status)
+        remedy = _REMEDIES.get(status, "correct the request and send it again")
+        return respond(status, error.text or error.reason, remedy)
     except Exception:
         log.exception("request failed", path=request.path)
         return respond(

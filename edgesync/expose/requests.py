@@ -33,7 +33,7 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    # For the history; not a credential.
+    # For the history: who somebody is that shares a credential, or for whom its owner asks. Not a credential.
     requested_by: Word = ""
 
     @property
@@ -214,7 +214,7 @@ class Counter(Protocol):
 
     async def import_image(self, request: ImportRequest) -> Taken: ...
 
-    async def receive(self, job: JobId, data: AsyncIterable[bytes]) -> Taken:
+    async def receive(self, job: JobId, data: AsyncIterable[bytes], by: str) -> Taken:
         """Take the data for an import from a file."""
         ...
 

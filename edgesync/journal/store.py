@@ -84,8 +84,8 @@ class SqlJournal:
     async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
         await self._write(outcome.settle, job, verdict, at)
 
-    async def cancel(self, job: JobId, *, at: datetime) -> Job:
-        return await self._write(withdraw.cancel, job, at)
+    async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
+        return await self._write(withdraw.cancel, job, by, at)
 
     async def makers(self, images: Collection[ImageId]) -> Mapping[tuple[ImageId, StoreId], str]:
         return await self._read(makers.makers, images)

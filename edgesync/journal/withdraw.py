@@ -17,7 +17,7 @@ from edgesync.journal.wording import cancelling
 from edgesync.journal.write import add_events, refresh_states
 
 
-async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> Job:
+async def cancel(connection: AsyncConnection, job: JobId, by: str, at: datetime) -> Job:
     """What an attempt is at work on goes on, but nothing is begun again. Cancelling once more changes nothing."""
     before = await read.job(connection, job)
     if before.state.ended:
@@ -29,7 +29,7 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> Job:
         return before
     await cancel_rest(connection, before.image)
     stopped = await read.job(connection, job)
-    told = cancelling(stopped, before.pending - stopped.pending)
+    told = cancelling(stopped, before.pending - stopped.pending, by)
     event = Event(at=at, kind=EventKind.JOB_CANCELLED, message=told, image=stopped.image, job=job)
     await add_events(connection, [event])
     await end_jobs(connection, before.image, at)

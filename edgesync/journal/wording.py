@@ -89,14 +89,17 @@ def ending(job: Job) -> str:
     return _WORDS[job.work].done.format(image=_image(job), stores=_names([entry.store for entry in job.stores]))
 
 
-def cancelling(job: Job, cancelled: Collection[StoreId]) -> str:
-    """One sentence about a job just after it was cancelled: which stores were, and which go on."""
+def cancelling(job: Job, cancelled: Collection[StoreId], by: str) -> str:
+    """One sentence about a job just after somebody cancelled it: which stores were, and which go on."""
     stopped = [entry.store for entry in job.stores if entry.store in cancelled]
     goes_on = [entry.store for entry in job.stores if entry.store in job.pending]
     told = _WORDS[job.work].doing.format(image=_image(job), stores=_names(stopped or goes_on))
     if not stopped:
-        return f"{told} has begun, and goes on where it can't be stopped; it will not be begun again."
-    return f"{told} was cancelled; what has begun goes on: {_names(goes_on)}." if goes_on else f"{told} was cancelled."
+        return (
+            f"{told} has begun, and goes on where it can't be stopped; cancelled by {by}, it will not be begun again."
+        )
+    rest = f"; what has begun goes on: {_names(goes_on)}" if goes_on else ""
+    return f"{told} was cancelled by {by}{rest}."
 
 
 def _image(job: Job) -> str:

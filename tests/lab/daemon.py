@@ -138,9 +138,14 @@ class DaemonProcess:
     def ask(self, image: str, *stores: str, **more: Any) -> str:
         """A job for copies of an image; its id."""
         body = {"image": image, "stores": list(stores), **more}
-        answer = requests.post(f"{self.url}/v1/jobs", json=body, timeout=ANSWER)
+        answer = requests.post(f"{self.url}/v1/jobs", json=body, headers=self.credential, timeout=ANSWER)
         assert answer.ok, answer.text
         return str(answer.json()["id"])
+
+    @property
+    def credential(self) -> dict[str, str]:
+        """The header that commands on this host send."""
+        return {"Authorization": f"Bearer {(self.config.parent / 'local-token').read_text().strip()}"}
 
     def copies(self, image: str) -> dict[str, Any]:
         """The image's row of the matrix: store -> copy."""

@@ -67,7 +67,7 @@ def test_twenty_requests_at_once_from_several_clients(daemon: DaemonProcess) -> 
 
     def ask(number: int) -> requests.Response:
         body = {"image": image, "requested_by": f"client-{number}", **bodies[number % 4]}
-        return requests.post(f"{daemon.url}/v1/jobs", json=body, timeout=30)
+        return requests.post(f"{daemon.url}/v1/jobs", json=body, headers=daemon.credential, timeout=30)
 
     began = time.monotonic()
     with ThreadPoolExecutor(20) as pool:

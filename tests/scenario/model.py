@@ -238,7 +238,7 @@ class Model:
         request = ImportRequest(name=f"file-{self._uris}", file=True, stores=tuple(stores), allow_failure=allow_failure)
         taken = await self.ask(self.stage.running.intake.import_image(request))
         if taken is not None:
-            await self.ask(self.stage.running.intake.receive(taken.jobs[0].id, _data(whole=whole)))
+            await self.ask(self.stage.running.intake.receive(taken.jobs[0].id, _data(whole=whole), "alice"))
 
     async def cancel(self, number: int) -> None:
         jobs = (await self.stage.running.journal.ledger()).jobs

@@ -31,6 +31,7 @@ from edgesync.expose.requests import CopyRequest
 from edgesync.expose.views import CopyView
 from edgesync.journal import SqlJournal, open_journal
 from tests.fakes.blocks import FakeBlocks, made_up
+from tests.fakes.credentials import known_access
 from tests.fakes.glance import FakeGlance, Timings, VirtualClock
 from tests.fakes.glance.records import MIB
 from tests.scenario.pools import Pool, Pools
@@ -156,6 +157,7 @@ class Stage:
                 clock=self.clock,
                 showcase=showcase,
                 metrics=metrics,
+                access=known_access(),
             )
             living = [asyncio.create_task(work.run()) for work in (self.daemon.loop, self.daemon.freeing)]
             try:

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edgesync.daemon import desk
+from tests.fakes.credentials import shown
 from tests.fakes.glance.faults import Fault, Hang, status
 from tests.scenario.stage import Stage
 
@@ -20,7 +21,7 @@ Client = TestClient[web.Request, web.Application]
 @asynccontextmanager
 async def served(stage: Stage, *, seen: bool = True) -> AsyncIterator[Client]:
     """The API of a living daemon, once it has had its first look."""
-    async with stage.life() as daemon, TestClient(TestServer(daemon.api.application())) as client:
+    async with stage.life() as daemon, TestClient(TestServer(daemon.api.application()), headers=shown()) as client:
         if seen:
             await stage.until(lambda: daemon.showcase.health.ticked_at is not None, "first tick")
         yield client

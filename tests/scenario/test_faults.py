@@ -191,7 +191,7 @@ async def test_a_file_that_begins_to_come_in_while_the_ledger_is_read_is_not_tak
         daemon.cycle.ledger_changed()
         daemon.loop.wake()
         await asyncio.sleep(0)
-        receiving = asyncio.create_task(daemon.intake.receive(job.id, data()))
+        receiving = asyncio.create_task(daemon.intake.receive(job.id, data(), "alice"))
         await sent.wait()
         await daemon.clock.sleep(30)
         whole.set()

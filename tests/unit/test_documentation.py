@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from aiohttp import web
 from prometheus_client import generate_latest
 
 from edgesync.cli.main import cli
@@ -20,6 +21,7 @@ from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import Health, Showcase
 from tests.builders import NOW, image, policy, situation
+from tests.fakes.credentials import known_access
 from tests.unit.expose.pictures import picture_of
 
 README = Path("README.md").read_text()
@@ -134,11 +136,15 @@ def test_every_option_of_a_command_has_help() -> None:
                 assert parameter.help, f"{name} {parameter.opts}"
 
 
-def test_every_path_of_the_api_is_documented() -> None:
+def routes() -> list[web.AbstractRoute]:
     showcase = Showcase(health=Health(started_at=NOW))
     unused: Any = None
-    api = Api(showcase=showcase, journal=unused, counter=unused, metrics=Metrics(showcase))
-    for route in api.application().router.routes():
+    api = Api(showcase=showcase, journal=unused, counter=unused, metrics=Metrics(showcase), access=known_access())
+    return list(api.application().router.routes())
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    for route in routes():
         info = route.get_info()
         path = str(info.get("path") or info["formatter"]).replace("{job}", "{id}")
         documented = f"{route.method} {path}" if path.startswith("/v1/") else path
@@ -147,11 +153,6 @@ def test_every_path_of_the_api_is_documented() -> None:
 
 def test_every_path_that_the_readme_names_exists() -> None:
     api = README.split("## HTTP API")[1].split("## Develop")[0]
-    showcase = Showcase(health=Health(started_at=NOW))
-    unused: Any = None
-    routes = Api(showcase=showcase, journal=unused, counter=unused, metrics=Metrics(showcase)).application().router
-    known = {
-        f"{route.method} {route.get_info().get('path') or route.get_info()['formatter']}" for route in routes.routes()
-    }
+    known = {f"{route.method} {route.get_info().get('path') or route.get_info()['formatter']}" for route in routes()}
     for documented in re.findall(r"`((?:GET|POST|PUT|DELETE) /v1/[^`]+)`", api):
         assert documented.replace("{id}", "{job}") in known

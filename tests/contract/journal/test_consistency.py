@@ -205,9 +205,9 @@ class Story:
             return
         if job.state.ended:
             with pytest.raises(ConflictError):
-                await self.journal.cancel(job.id, at=LATER)
+                await self.journal.cancel(job.id, by="alice", at=LATER)
         else:
-            await self.journal.cancel(job.id, at=LATER)
+            await self.journal.cancel(job.id, by="alice", at=LATER)
             self.cancelled.add(job.id)
 
     async def _settle(self, step: Settle) -> None:

@@ -75,7 +75,7 @@ async def test_a_person_who_waits_for_its_removal_does_not(journal: SqlJournal) 
 async def test_a_person_who_cancelled_does_not(journal: SqlJournal) -> None:
     cancelled = make_job(A)
     await journal.add_job(cancelled)
-    await journal.cancel(cancelled.id, at=NOON)
+    await journal.cancel(cancelled.id, by="alice", at=NOON)
     await made(journal, policys(A), dcn0="copied")
     assert await makers(journal) == {A: "golden"}
 

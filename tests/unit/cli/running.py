@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from edgesync.cli import main
 from edgesync.expose.picture import Picture
+from tests.fakes.credentials import LOCAL_TOKEN
 from tests.unit.daemon.paper import Counter, counter
 from tests.unit.expose.test_orders import application
 
@@ -40,6 +41,7 @@ class Terminal:
     async def edgesync(self, *arguments: str) -> Said:
         """Run a command in a thread of its own, as its own process would."""
         self.capture.readouterr()
+        self.patch.setenv("EDGESYNC_API_TOKEN", LOCAL_TOKEN)
         self.patch.setattr(sys, "argv", ["edgesync", "--api", self.url, *arguments])
         code = await asyncio.to_thread(main._exit_code)
         said = self.capture.readouterr()

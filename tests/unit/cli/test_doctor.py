@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from edgesync.cli import doctor as command
 from edgesync.cli.main import cli
+from edgesync.clients.daemon_way import Way
 from edgesync.config import Settings
 from edgesync.plan.diagnosis import Diagnosis, ok, problem, unknown, warning
 
@@ -28,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     config.write_text("cloud: nowhere\nhub: central\npolicies: []\n")
 
     def run(found: list[Diagnosis], *arguments: str) -> tuple[int, str]:
-        async def examine(_: Settings, *, api: str) -> tuple[Diagnosis, ...]:
+        async def examine(_: Settings, *, api: str, way: Way) -> tuple[Diagnosis, ...]:
             assert api == "http://127.0.0.1:9780"
             return tuple(found)
 

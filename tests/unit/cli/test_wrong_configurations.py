@@ -55,10 +55,10 @@ def test_a_running_daemon_is_found_by_the_address_in_a_file_with_mistakes(tmp_pa
     file = tmp_path / "edgesync.yaml"
     file.write_text(GOOD.replace("hub: central", "hubb: x"))
     asked = Context(config=file, api=None)
-    assert asked._configured_api() == "http://127.0.0.1:1"
+    assert asked.way()[0] == "http://127.0.0.1:1"
     file.write_text("[")
     with pytest.raises(ConfigError) as refusal:
-        asked._configured_api()
+        asked.way()
     assert "A running daemon can be asked all the same: edgesync --api ADDRESS" in refusal.value.remedy
 
 

@@ -8,87 +8,21 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from aiohttp import web
 
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
 from edgesync.errors import ConfigError, EdgesyncError, PermanentError, UnreachableError
 from tests.fakes.glance import FakeGlance, Settings
+from tests.fakes.keystone import PASSWORD, FakeKeystone
 
 # openstacksdk warns of InfluxDB whenever it reads a configuration, with or without InfluxDB in it.
 pytestmark = pytest.mark.filterwarnings("ignore:Support for InfluxDB")
-
-PASSWORD = "p4ssw0rd-s3cret"
-
-
-class FakeKeystone:
-    """POST /v3/auth/tokens and nothing else."""
-
-    def __init__(self) -> None:
-        self.logins = 0
-        self.life = timedelta(hours=1)
-        self.status = 201
-        self.pause = 0.0
-        self.endpoints = {"public": "http://glance.example:9292", "internal": "http://internal.example:9292"}
-        self.url = ""
-
-    async def start(self) -> web.AppRunner:
-        app = web.Application()
-        app.router.add_post("/v3/auth/tokens", self._login)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v3"
-        return runner
-
-    async def _login(self, request: web.Request) -> web.Response:
-        self.logins += 1
-        await asyncio.sleep(self.pause)
-        identity = (await request.json())["auth"]["identity"]
-        if self.status >= 400:
-            return self._refusal(self.status)
-        if "password" in identity and identity["password"]["user"]["password"] != PASSWORD:
-            return self._refusal(401)
-        if "application_credential" in identity and identity["application_credential"]["id"] != "known":
-            return self._refusal(404)
-        catalog = [
-            {
-                "type": "image",
-                "name": "glance",
-                "endpoints": [
-                    {
-                        "interface": interface,
-                        "region": region,
-                        "region_id": region,
-                        "url": url,
-                        "id": interface + region,
-                    }
-                    for interface, url in self.endpoints.items()
-                    for region in ("RegionOne",)
-                ],
-            }
-        ]
-        now = datetime.now(UTC)
-        token = {
-            "methods": list(identity["methods"]),
-            "user": {"id": "u", "name": "edgesync", "domain": {"id": "default", "name": "Default"}},
-            "issued_at": now.isoformat().replace("+00:00", "Z"),
-            "expires_at": (now + self.life).isoformat().replace("+00:00", "Z"),
-            "catalog": catalog,
-            "project": {"id": "p", "name": "service", "domain": {"id": "default", "name": "Default"}},
-            "roles": [{"id": "r", "name": "admin"}],
-        }
-        headers = {"X-Subject-Token": f"token-{self.logins}"}
-        return web.json_response({"token": token}, status=201, headers=headers)
-
-    def _refusal(self, status: int) -> web.Response:
-        return web.json_response({"error": {"code": status, "message": "no", "title": "No"}}, status=status)
 
 
 @pytest.fixture
@@ -350,3 +284,27 @@ async def test_a_token_is_not_in_a_repr(login: Login) -> None:
     auth = login()
     await auth.headers()
     assert "token-1" not in json.dumps({key: repr(value) for key, value in vars(auth).items()})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (403, PermanentError, "does not let edgesync's user check tokens"),
+        (401, PermanentError, "does not let edgesync's user check tokens"),
+        (503, UnreachableError, "answered HTTP 503"),
+    ],
+)
+async def test_what_keeps_tokens_from_being_checked_is_told(
+    login: Login, keystone: FakeKeystone, status: int, kind: type[EdgesyncError], words: str
+) -> None:
+    keystone.check_status = status
+    with pytest.raises(kind, match=words) as refused:
+        await login().holder("somebody's")
+    assert refused.value.remedy
+    assert "somebody's" not in refused.value.message
+
+
+async def test_a_wrong_log_in_is_not_taken_for_a_wrong_token(login: Login, keystone: FakeKeystone) -> None:
+    keystone.status = 404
+    with pytest.raises(PermanentError, match="answered 404"):
+        await login().holder("somebody's")

@@ -28,11 +28,12 @@ from edgesync.config import (
     StallSettings,
     UploadSettings,
     load,
+    reach,
     show,
 )
 from edgesync.config.bandwidth_entry import RateEntry, UplinkEntry
 from edgesync.config.policy_entry import MatchEntry, PolicyEntry
-from edgesync.config.schema import Section
+from edgesync.config.section import Section
 from edgesync.config.store_entry import CephEntry, StoreEntry
 from edgesync.domain.bandwidth import Bandwidth, TimedRate
 from edgesync.domain.job import EngineChoice
@@ -87,7 +88,19 @@ policies:
     engine: rbd
   - {name: rest, match: all, stores: all}
 journal: {url: "postgresql+asyncpg://edgesync:hunter2@db/edgesync"}
-api: {listen: "[::1]:9000"}
+api:
+  listen: "[::]:9000"
+  reading: closed
+  tokens: /etc/edgesync/tokens
+  keystone_operators: admin
+  keystone_viewers: [reader, member]
+  keystone_projects: [service]
+  keystone_cache: 10s
+  certificate: /etc/edgesync/api.crt
+  key: /etc/edgesync/api.key
+  client_ca: /etc/edgesync/clients.crt
+  max_connections: 64
+  max_rate: 50
 glance: {timeout: 1m30s, page_size: 200, staging: /srv/staging}
 polling: {active: 500ms, idle: 20, full_pass: 1h}
 probes: {every: 30s, deadline: 10s}
@@ -179,7 +192,22 @@ def test_every_key(tmp_path: Path) -> None:
         journal=JournalSettings.model_validate(
             {"url": "postgresql+asyncpg://edgesync:hunter2@db/edgesync", "retention": "90d"}
         ),
-        api=ApiSettings(listen="[::1]:9000"),
+        api=ApiSettings.model_validate(
+            {
+                "listen": "[::]:9000",
+                "reading": "closed",
+                "tokens": "/etc/edgesync/tokens",
+                "keystone_operators": ["admin"],
+                "keystone_viewers": ["reader", "member"],
+                "keystone_projects": ["service"],
+                "keystone_cache": 10,
+                "certificate": "/etc/edgesync/api.crt",
+                "key": "/etc/edgesync/api.key",
+                "client_ca": "/etc/edgesync/clients.crt",
+                "max_connections": 64,
+                "max_rate": 50,
+            }
+        ),
         glance=GlanceSettings.model_validate({"timeout": 90, "page_size": 200, "staging": "/srv/staging"}),
         polling=PollingSettings.model_validate({"active": "500ms", "idle": 20, "full_pass": 3600}),
         probes=ProbeSettings.model_validate({"every": 30, "deadline": 10}),
@@ -234,6 +262,30 @@ def test_address_and_port(tmp_path: Path, listen: str, host: str, port: int) -> 
     assert (api.host, api.port) == (host, port)
 
 
+@pytest.mark.parametrize(
+    ("api", "url"),
+    [
+        ("listen: '127.0.0.1:9780'", "http://127.0.0.1:9780"),
+        ("listen: '[::1]:1'", "http://[::1]:1"),
+        ("listen: '0.0.0.0:1', certificate: /c, key: /k", "https://127.0.0.1:1"),
+        ("listen: '[::]:1', certificate: /c, key: /k", "https://[::1]:1"),
+        ("listen: 'edgesync.example.org:1', certificate: /c, key: /k", "https://edgesync.example.org:1"),
+    ],
+)
+def test_commands_on_this_host_reach_the_daemon_wherever_it_listens(tmp_path: Path, api: str, url: str) -> None:
+    file = tmp_path / "edgesync.yaml"
+    # Whatever else is wrong in the file.
+    file.write_text(f"hub: 7\napi: {{{api}}}\njournal: {{url: 'sqlite+aiosqlite:////srv/edgesync/journal.db'}}\n")
+    found = reach(file, {})
+    assert (found.url, found.token) == (url, Path("/srv/edgesync/local-token"))
+    assert (found.certificate is not None) == url.startswith("https")
+
+
+def test_a_journal_on_a_server_leaves_the_local_credential_in_the_usual_place(tmp_path: Path) -> None:
+    assert load_text(tmp_path, FULL).local_token == Path("/var/lib/edgesync/local-token")
+    assert load_text(tmp_path, "hub: central\n").local_token == Path("/var/lib/edgesync/local-token")
+
+
 def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
     settings = load_text(tmp_path, "\ufeffhub: central\n")
     assert settings.hub == "central"
@@ -267,7 +319,7 @@ def test_the_example_names_every_setting_and_its_default() -> None:
     assert UplinkEntry.model_fields.keys() == written["uplink"].keys()
 
 
-@pytest.mark.parametrize("entry", [StoreEntry, CephEntry, RateEntry, PolicyEntry, MatchEntry])
+@pytest.mark.parametrize("entry", [ApiSettings, StoreEntry, CephEntry, RateEntry, PolicyEntry, MatchEntry])
 def test_the_example_names_every_key_of_an_entry(entry: type[Section]) -> None:
     named = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), flags=re.MULTILINE))
     assert entry.model_fields.keys() - named == set()

@@ -99,7 +99,8 @@ def test_wrong_values_name_the_variable(file: Path) -> None:
     assert problems(file, environ, {"log.level": "inf"}) == [
         "environment EDGESYNC_API__LISTEN: api.listen: expected a loopback address like 127.0.0.1:9780, "
         'found "0.0.0.0:80": '
-        "requests that change something aren't authenticated yet, so that nobody outside this host may send them",
+        "without TLS, the credentials of those who change something could be read on the way; name api.certificate and "
+        "api.key",
         'environment EDGESYNC_EDGE_ORIGIN: edge_origin: expected true or false, found "sometimes"',
         'environment EDGESYNC_LIMITS__IMPORTS: limits.imports: expected a whole number from 1 to 256, found "many"',
         "environment EDGESYNC_LIMITS__MAX_POOL_FILL: limits.max_pool_fill: expected a share from 1% to 100%, "
@@ -120,7 +121,7 @@ def test_unknown_variables_and_flags(file: Path) -> None:
     )
     assert all(line.startswith("environment EDGESYNC_") and line.endswith(only_in_file) for line in said[:3])
     assert said[3].startswith(
-        "option api.listne: unknown setting; did you mean api.listen? known here: api.listen, audit.every, audit.grace,"
+        "option api.listne: unknown setting; did you mean api.listen? known here: api.certificate, api.client_ca,"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from edgesync.daemon.intake import Intake
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, Event, Job, JobId, JobState, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, Event, EventKind, Job, JobId, JobState, StoreResult
 from edgesync.domain.pause import Pause
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
@@ -40,7 +40,7 @@ class PaperJournal(BlockNotes):
             raise NotFoundError(f"There is no job {job}.", remedy="Look at the history.")
         return self.kept[job]
 
-    async def cancel(self, job: JobId, *, at: datetime) -> Job:
+    async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
         known = await self.job(job)
         busy = {store for attempt in self.attempts_open if attempt.image == known.image for store in attempt.stores}
         results = tuple(
@@ -50,6 +50,8 @@ class PaperJournal(BlockNotes):
             for entry in known.stores
         )
         ended = all(entry.result.ended for entry in results)
+        told = f"cancelled by {by}"
+        self.events.append(Event(at=at, kind=EventKind.JOB_CANCELLED, message=told, image=known.image, job=job))
         now = replace(known, stores=results)
         self.kept[job] = replace(now, state=JobState.CANCELLED, ended_at=at) if ended else now
         return self.kept[job]

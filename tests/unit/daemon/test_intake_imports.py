@@ -150,7 +150,7 @@ async def test_a_files_data_is_passed_on_piece_by_piece() -> None:
     assert made.source is not None
     assert made.source.uri is None
     told = len(at.told)
-    assert (await at.intake.receive(made.id, pieces(b"a" * 10, b"b" * 10))).jobs == (made,)
+    assert (await at.intake.receive(made.id, pieces(b"a" * 10, b"b" * 10), "alice")).jobs == (made,)
     assert at.staging.got == {made.id: b"a" * 10 + b"b" * 10}
     assert at.staging.pieces == 2
     assert len(at.told) == told + 1
@@ -160,18 +160,18 @@ async def test_data_is_taken_only_by_a_job_that_waits_for_it() -> None:
     at = empty()
     (web,) = (await at.intake.import_image(request())).jobs
     with pytest.raises(RequestError, match="takes no data"):
-        await at.intake.receive(web.id, pieces(b"x"))
+        await at.intake.receive(web.id, pieces(b"x"), "alice")
     copying = job(image(), "dcn0")
     at.journal.kept[copying.id] = copying
     with pytest.raises(RequestError, match="takes no data"):
-        await at.intake.receive(copying.id, pieces(b"x"))
+        await at.intake.receive(copying.id, pieces(b"x"), "alice")
     with pytest.raises(NotFoundError):
-        await at.intake.receive(JobId("nothing"), pieces(b"x"))
+        await at.intake.receive(JobId("nothing"), pieces(b"x"), "alice")
     (made,) = (await at.intake.import_image(request(file=True))).jobs
     there = StoreResult(store=made.stores[0].store, result=CopyResult.COPIED)
     at.journal.kept[made.id] = replace(made, stores=(there,))
     with pytest.raises(ConflictError, match="has its data"):
-        await at.intake.receive(made.id, pieces(b"x"))
+        await at.intake.receive(made.id, pieces(b"x"), "alice")
     assert at.staging.got == {}
 
 
@@ -186,15 +186,15 @@ async def test_uploads_are_bounded_and_never_two_for_one_job(monkeypatch: pytest
         yield b"x"
         await more.wait()
 
-    sending = asyncio.create_task(at.intake.receive(first.id, slow()))
+    sending = asyncio.create_task(at.intake.receive(first.id, slow(), "alice"))
     await begun.wait()
     with pytest.raises(ConflictError, match="is coming in already"):
-        await at.intake.receive(first.id, pieces(b"y"))
+        await at.intake.receive(first.id, pieces(b"y"), "alice")
     with pytest.raises(TransientError, match="1 files are being taken in already"):
-        await at.intake.receive(second.id, pieces(b"y"))
+        await at.intake.receive(second.id, pieces(b"y"), "alice")
     more.set()
     await sending
-    assert (await at.intake.receive(second.id, pieces(b"y"))).jobs
+    assert (await at.intake.receive(second.id, pieces(b"y"), "alice")).jobs
 
 
 async def test_a_job_cancelled_while_its_data_came_in_is_said_to_be() -> None:
@@ -207,5 +207,5 @@ async def test_a_job_cancelled_while_its_data_came_in_is_said_to_be() -> None:
         yield b"y"
 
     with pytest.raises(ConflictError, match="was cancelled while its data came in"):
-        await at.intake.receive(made.id, cancelled_midway())
+        await at.intake.receive(made.id, cancelled_midway(), "alice")
     assert at.journal.kept[made.id].state is JobState.CANCELLED

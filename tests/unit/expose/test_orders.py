@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edgesync.clients.daemon_api import DaemonApi
+from edgesync.clients.daemon_way import Way
 from edgesync.domain.image import ImageId
 from edgesync.errors import ConflictError, NotFoundError, RequestError, TransientError
 from edgesync.expose import ordering
@@ -19,24 +20,33 @@ from edgesync.expose.api import MAX_BODY, Api
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import Picture
 from tests.builders import image, policy, situation
+from tests.fakes.credentials import LOCAL_TOKEN, known_access, shown
 from tests.unit.daemon.paper import Counter, counter
 from tests.unit.expose.pictures import pause, picture_of
 
 Client = TestClient[web.Request, web.Application]
 GOLDEN = policy()
+LOCALLY = Way(token=LOCAL_TOKEN)
 
 
-def application(at: Counter) -> web.Application:
+def application(at: Counter, *, reading_is_open: bool = True) -> web.Application:
     journal: Any = at.journal
     metrics = Metrics(at.showcase)
-    return Api(showcase=at.showcase, journal=journal, counter=at.intake, metrics=metrics).application()
+    api = Api(
+        showcase=at.showcase,
+        journal=journal,
+        counter=at.intake,
+        metrics=metrics,
+        access=known_access(reading_is_open=reading_is_open),
+    )
+    return api.application()
 
 
 @asynccontextmanager
 async def served(picture: Picture | None = None) -> AsyncIterator[tuple[Client, Counter]]:
     seen = picture or picture_of(situation(image(), image("b"), policies=[GOLDEN]))
     at = counter(seen, policies=lambda: (GOLDEN,))
-    async with TestClient(TestServer(application(at))) as client:
+    async with TestClient(TestServer(application(at)), headers=shown()) as client:
         yield client, at
 
 
@@ -157,7 +167,7 @@ async def test_a_file_much_larger_than_any_other_body_is_passed_on_in_pieces() -
 
     async with served() as (client, at):
         job = await new_file_job(client)
-        async with DaemonApi(str(client.make_url("/"))) as daemon:
+        async with DaemonApi(str(client.make_url("/")), LOCALLY) as daemon:
             answer = await daemon.send(f"/v1/jobs/{job}/data", pieces())
         assert answer["id"] == job
         (got,) = at.staging.got.values()
@@ -171,7 +181,7 @@ async def test_a_file_that_is_refused_is_told_why_though_it_is_still_being_sent(
         while True:
             yield b"x" * MAX_BODY
 
-    async with served() as (client, _), DaemonApi(str(client.make_url("/"))) as daemon:
+    async with served() as (client, _), DaemonApi(str(client.make_url("/")), LOCALLY) as daemon:
         with pytest.raises(NotFoundError, match="no job"):
             await daemon.send("/v1/jobs/nothing/data", endless())
 
@@ -185,13 +195,13 @@ async def test_an_upload_that_falls_silent_is_given_up(monkeypatch: pytest.Monke
 
     async with served() as (client, _):
         job = await new_file_job(client)
-        async with DaemonApi(str(client.make_url("/"))) as daemon:
+        async with DaemonApi(str(client.make_url("/")), LOCALLY) as daemon:
             with pytest.raises(TransientError, match=r"no data has come for 0\.2 seconds"):
                 await daemon.send(f"/v1/jobs/{job}/data", silent())
 
 
 async def test_refusals_keep_their_kind_on_the_way_to_the_command() -> None:
-    async with served() as (client, _), DaemonApi(str(client.make_url("/"))) as daemon:
+    async with served() as (client, _), DaemonApi(str(client.make_url("/")), LOCALLY) as daemon:
         with pytest.raises(NotFoundError):
             await daemon.delete("/v1/pauses", {"all": "true"})
         with pytest.raises(RequestError):

@@ -19,12 +19,14 @@ from edgesync.domain.ports import Journal
 from edgesync.domain.site import Breaker, BreakerState, Capacity, Defect, Finding, Site
 from edgesync.domain.store import Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
+from edgesync.expose.access import Access
 from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import Health, Picture, Showcase
 from edgesync.expose.requests import Counter
 from tests.builders import NOW, attempt, failure, finding, image, job, pause, policy, situation
 from tests.fakes.block_notes import BlockNotes
+from tests.fakes.credentials import known_access
 from tests.unit.expose.pictures import picture_of
 
 GIB = 1 << 30
@@ -187,13 +189,16 @@ def showcase(picture: Picture | None, **health: Any) -> Showcase:
     return Showcase(health=Health(started_at=NOW, ticked_at=NOW, **health), picture=picture)
 
 
-def application(shown: Showcase, counter: object = None, journal: Notes | None = None) -> web.Application:
+def application(
+    shown: Showcase, counter: object = None, journal: Notes | None = None, access: Access | None = None
+) -> web.Application:
     """The whole API on a picture."""
     return Api(
         showcase=shown,
         journal=cast("Journal", journal or notes()),
         counter=cast("Counter", counter),
         metrics=Metrics(shown),
+        access=access or known_access(),
     ).application()
 
 
