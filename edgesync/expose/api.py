@@ -1,4 +1,5 @@
-"""The HTTP API of the daemon: `/v1/...` for people's tools, `/livez`, `/readyz` and `/metrics` for machines.
+"""The HTTP API of the daemon: `/v1/...` for people's tools, `/livez`, `/readyz` and `/metrics` for machines, and the
+status page for people (`edgesync.expose.page`).
 
 What is in the way of a request, from the outside in: `limits` (how often), `guard` (foreign pages), `access` (who).
 """
@@ -17,7 +18,10 @@ from edgesync.expose.layering import LayerRoutes
 from edgesync.expose.limits import pacing
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.ordering import Ordering
+from edgesync.expose.page.orders import Orders
+from edgesync.expose.page.rendering import Rendering
 from edgesync.expose.page.routes import Page
+from edgesync.expose.page.visits import Visits
 from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import Reading
 from edgesync.expose.refusals import refusals, respond
@@ -45,16 +49,28 @@ class Api:
         self._access = access
         self._max_rate = max_rate
         self._metrics = metrics
-        self._page = Page(showcase=showcase, journal=journal, counter=counter)
+        rendering = Rendering()
+        self._page = Page(showcase=showcase, journal=journal, counter=counter, rendering=rendering)
+        self._visits = Visits(rendering)
         self._routes = [
             *self._page.routes(),
+            *self._visits.routes(),
+            *Orders(counter).routes(),
             *Reading(showcase=showcase, journal=journal).routes(),
             *Ordering(showcase=showcase, counter=counter).routes(),
             *LayerRoutes(showcase=showcase, counter=counter).routes(),
         ]
 
     def application(self) -> web.Application:
-        middlewares = [refusals, pacing(self._max_rate), own_pages, admission(self._access)]
+        visits = self._visits
+        middlewares = [
+            visits.as_page,
+            refusals,
+            pacing(self._max_rate),
+            own_pages,
+            visits.recognised,
+            admission(self._access),
+        ]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
         app.on_response_prepare.append(guarded)
         app.on_shutdown.append(self._page.live.close)

@@ -64,7 +64,10 @@ class ImagePage:
     view: ImageView
     copies: tuple[CopyRow, ...]
     steps: tuple[Step, ...]
+    # Those that hold it, wherever.
     pauses: tuple[Pause, ...]
+    # Whether the image itself is paused.
+    paused: bool
     # Those that are not ended.
     open_jobs: tuple[JobView, ...]
     record: Record
@@ -96,6 +99,7 @@ def image_page(picture: Picture, image: Image, record: Record) -> ImagePage:
         copies=tuple(_row(picture, image, StoreId(store), copy, record) for store, copy in view.copies.items()),
         steps=tuple(_steps(picture, image.id)),
         pauses=tuple(pause for pause in picture.ledger.pauses if pause.image in {None, image.id}),
+        paused=any(pause.image == image.id and pause.store is None for pause in picture.ledger.pauses),
         open_jobs=tuple(job_view(job, picture) for job in record.jobs if not job.state.ended),
         record=record,
         at=picture.world.at,

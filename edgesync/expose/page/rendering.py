@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -14,7 +17,13 @@ from edgesync import __version__
 from edgesync.domain.copy import CopyState
 from edgesync.expose.figures import seconds, size
 from edgesync.expose.page.filters import Group
+from edgesync.expose.page.sessions import Notice, Session
 
+# Nothing but what edgesync itself serves, and nothing that is written into a page.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 HERE = Path(__file__).parent
 DAY, HOUR, MINUTE = 86400, 3600, 60
 
@@ -88,5 +97,23 @@ class Rendering:
         """What comes between the head and the foot of a page."""
         return Markup(self._environment.get_template(template).render(**context))  # noqa: S704 - by templates that escape
 
-    def page(self, title: str, content: Markup, **context: Any) -> str:
-        return self._environment.get_template("base.html").render(title=title, content=content, **context)
+    def answer(
+        self,
+        title: str,
+        content: Markup,
+        *,
+        status: HTTPStatus = HTTPStatus.OK,
+        visitor: Session | None = None,
+        notices: Sequence[Notice] = (),
+        # Of a page that keeps itself up to date: what tells it from a later one.
+        tag: str = "",
+    ) -> web.Response:
+        """The whole page."""
+        base = self._environment.get_template("base.html")
+        body = base.render(title=title, content=content, visitor=visitor, notices=notices, tag=tag)
+        response = web.Response(status=status, text=body, content_type="text/html")
+        response.headers["Content-Security-Policy"] = POLICY
+        if tag:
+            response.headers["ETag"] = tag
+        response.enable_compression()
+        return response

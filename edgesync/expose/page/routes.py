@@ -1,4 +1,4 @@
-"""The page's addresses: `/`, `/images/ID`, `/stores/ID`, what they are made with, and `/live`."""
+"""The page's addresses: `/`, `/images/ID`, `/stores/ID`, `/jobs`, what they are made with, and `/live`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,26 @@ from edgesync.errors import NotFoundError, TransientError
 from edgesync.expose.layers import site_layers_view
 from edgesync.expose.page.filters import Filters
 from edgesync.expose.page.image import about, image_page, record_of
+from edgesync.expose.page.jobs import jobs_page
 from edgesync.expose.page.live import Live
 from edgesync.expose.page.overview import overview
 from edgesync.expose.page.prints import Print, Prints
 from edgesync.expose.page.rendering import Rendering, assets
+from edgesync.expose.page.sessions import Session
 from edgesync.expose.page.site import site_page
+from edgesync.expose.page.visits import VISITOR
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.expose.requests import Counter
-
-# Nothing but what edgesync itself serves, and nothing that is written into a page.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 class Page:
     """The routes of the status page that change nothing."""
 
-    def __init__(self, *, showcase: Showcase, journal: Journal, counter: Counter) -> None:
+    def __init__(self, *, showcase: Showcase, journal: Journal, counter: Counter, rendering: Rendering) -> None:
         self._showcase = showcase
         self._journal = journal
         self._counter = counter
-        self._rendering = Rendering()
+        self._rendering = rendering
         self._prints = Prints()
         self._assets = assets()
         self.live = Live(showcase)
@@ -49,6 +46,7 @@ class Page:
             web.get("/images/{image}", self._image),
             web.get("/images/{image}/layers/{store}", self._layers),
             web.get("/stores/{store}", self._store),
+            web.get("/jobs", self._jobs),
             web.get("/static/{name}", self._asset),
             web.get("/live", self.live.stream, allow_head=False),
         ]
@@ -72,7 +70,9 @@ class Page:
         picture = self._seen()
         image = _image_of(request, picture)
         shown = image_page(picture, image, await record_of(self._journal, image))
-        content = self._rendering.part("image.html", shown=shown, failed_kinds=FAILED_KINDS)
+        content = self._rendering.part(
+            "image.html", shown=shown, failed_kinds=FAILED_KINDS, operator=_operator(request)
+        )
         return self._page(request, Print(title=f"{image.name or image.id} - edgesync", content=content))
 
     async def _layers(self, request: web.Request) -> web.Response:
@@ -91,8 +91,15 @@ class Page:
         if store not in picture.world.topology.stores:
             raise NotFoundError(f"Glance has no store {store}", remedy="the front page lists them")
         shown = await site_page(picture, self._journal, store)
-        content = self._rendering.part("site.html", shown=shown, filters=Filters(), failed_kinds=FAILED_KINDS)
+        content = self._rendering.part(
+            "site.html", shown=shown, filters=Filters(), failed_kinds=FAILED_KINDS, operator=_operator(request)
+        )
         return self._page(request, Print(title=f"{store} - edgesync", content=content))
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        shown = jobs_page(self._seen())
+        content = self._rendering.part("jobs.html", shown=shown, operator=_operator(request))
+        return self._page(request, Print(title="jobs - edgesync", content=content))
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -115,15 +122,17 @@ class Page:
         return self._showcase.picture
 
     def _page(self, request: web.Request, made: Print, *, live: bool = True) -> web.Response:
-        # Of what is shown, and of how: a page that is open knows its own.
+        # Of what is shown, and not of who sees it: a page that is open knows its own.
         tag = f'"{hashlib.sha256((made.title + made.content).encode()).hexdigest()[:24]}"'
-        if request.headers.get("If-None-Match") == tag:
+        known = request.headers.get("If-None-Match")
+        if known == tag:
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
-        body = self._rendering.page(made.title, made.content, live=live, tag=tag)
-        response = web.Response(text=body, content_type="text/html", headers={"ETag": tag})
-        response.headers["Content-Security-Policy"] = POLICY
-        response.enable_compression()
-        return response
+        visitor = request.get(VISITOR)
+        # What is said about an order is for the person, not for the script that asks again.
+        notices = visitor.tell() if visitor and known is None else ()
+        return self._rendering.answer(
+            made.title, made.content, visitor=visitor, notices=notices, tag=tag if live else ""
+        )
 
 
 def _image_of(request: web.Request, picture: Picture) -> Image:
@@ -133,3 +142,9 @@ def _image_of(request: web.Request, picture: Picture) -> Image:
     if image is None:
         raise NotFoundError(f"Glance shows no image {wanted}", remedy="edgesync history tells what became of it")
     return image
+
+
+def _operator(request: web.Request) -> Session | None:
+    """Who is signed in and may order something."""
+    visitor = request.get(VISITOR)
+    return visitor if visitor is not None and visitor.caller.role.changes else None

@@ -21,8 +21,11 @@ class SitePage:
     site: StoreView
     events: tuple[Event, ...]
     at: datetime
+    # Whether the site itself is paused.
+    paused: bool
 
 
 async def site_page(picture: Picture, journal: Journal, store: StoreId) -> SitePage:
+    paused = any(pause.store == store and pause.image is None for pause in picture.ledger.pauses)
     events = await journal.history(HistoryFilter(store=store, limit=EVENTS))
-    return SitePage(site=store_view(picture, store), events=events, at=picture.world.at)
+    return SitePage(site=store_view(picture, store), events=events, at=picture.world.at, paused=paused)
