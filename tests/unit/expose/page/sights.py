@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import time, timedelta
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edgesync.domain.blocks import Verification
@@ -207,7 +207,8 @@ Client = TestClient[web.Request, web.Application]
 
 @asynccontextmanager
 async def client_of(app: web.Application) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(app)) as client:
+    # Cookies of addresses, and not of names, count as unsafe.
+    async with TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True)) as client:
         yield client
 
 
