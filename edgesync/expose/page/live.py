@@ -22,6 +22,8 @@ PACE, SILENCE = 1.0, 15.0
 SHARE = 0.1
 # Seconds for a page to take one message, of a few bytes.
 PATIENCE = 10.0
+# Milliseconds after which a browser that lost the stream asks for it again.
+RETRY = b"retry: 2000\n\n"
 
 
 class Live:
@@ -48,9 +50,10 @@ class Live:
         return response
 
     async def _tell(self, response: web.StreamResponse) -> None:
+        await _send(response, RETRY)
         seen, silent = None, 0.0
         while not self._closing.is_set():
-            now = self._version()
+            now = version_of(self._showcase)
             if now != seen:
                 seen, silent = now, 0.0
                 await _send(response, b"event: change\ndata: 1\n\n")
@@ -62,17 +65,18 @@ class Live:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pace)
 
-    def _version(self) -> object:
-        """Differs whenever a page may look different. It holds no picture alive."""
-        picture, health = self._showcase.picture, self._showcase.health
-        if picture is None:
-            return health
-        done = sum(progress.bytes_done for progress in picture.progress.values())
-        return id(picture), picture.world.at, health, done, len(picture.stalls)
-
     async def close(self, _app: web.Application) -> None:
         """Open streams would keep the daemon from stopping."""
         self._closing.set()
+
+
+def version_of(showcase: Showcase) -> object:
+    """Differs whenever a page may look different. It holds no picture alive."""
+    picture, health = showcase.picture, showcase.health
+    if picture is None:
+        return health
+    done = sum(progress.bytes_done for progress in picture.progress.values())
+    return id(picture), picture.world.at, health, done, len(picture.stalls)
 
 
 async def _send(response: web.StreamResponse, message: bytes) -> None:

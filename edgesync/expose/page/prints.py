@@ -8,12 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edgesync.expose.picture import Picture
-
 # Different pages, by their addresses.
 MOST = 32
-# Seconds for which one is good while the picture is the same: only progress moves in it.
-FRESH = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,27 +19,25 @@ class Print:
 
 
 class Prints:
-    """The newest of them. Making one costs tens of milliseconds of the daemon's loop."""
+    """Those of the present version of what is shown. Making one costs tens of milliseconds of the daemon's loop."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._picture: Picture | None = None
-        self._kept: dict[str, tuple[float, Print]] = {}
+        self._version: object = None
+        self._kept: dict[str, Print] = {}
         # Seconds that the last one took.
         self.cost = 0.0
 
-    def of(self, address: str, picture: Picture | None, make: Callable[[], Print]) -> Print:
+    def of(self, address: str, version: object, make: Callable[[], Print]) -> Print:
         """`make` it, unless it is there."""
-        if picture is not self._picture or picture is None:
-            self._picture, self._kept = picture, {}
+        if version != self._version:
+            self._version, self._kept = version, {}
+        if address in self._kept:
+            return self._kept[address]
         began = self._monotonic()
-        made_at, known = self._kept.get(address, (0.0, None))
-        if known is not None and began - made_at < FRESH:
-            return known
         made = make()
         self.cost = self._monotonic() - began
-        self._kept.pop(address, None)
-        while len(self._kept) >= MOST:
+        if len(self._kept) >= MOST:
             del self._kept[next(iter(self._kept))]
-        self._kept[address] = began, made
+        self._kept[address] = made
         return made

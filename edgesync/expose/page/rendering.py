@@ -113,6 +113,8 @@ class Rendering:
         body = base.render(title=title, content=content, visitor=visitor, notices=notices, tag=tag)
         response = web.Response(status=status, text=body, content_type="text/html")
         response.headers["Content-Security-Policy"] = POLICY
+        # With less, browsers would not say of a form where it comes from.
+        response.headers["Referrer-Policy"] = "same-origin"
         if tag:
             response.headers["ETag"] = tag
         response.enable_compression()

@@ -17,7 +17,7 @@ from edgesync.expose.layers import site_layers_view
 from edgesync.expose.page.filters import Filters
 from edgesync.expose.page.image import about, image_page, record_of
 from edgesync.expose.page.jobs import jobs_page
-from edgesync.expose.page.live import Live
+from edgesync.expose.page.live import Live, version_of
 from edgesync.expose.page.overview import overview
 from edgesync.expose.page.prints import Print, Prints
 from edgesync.expose.page.rendering import Rendering, assets
@@ -62,7 +62,7 @@ class Page:
                 content=self._rendering.part("overview.html", shown=shown),
             )
 
-        made = self._prints.of(filters.link(page=filters.page), self._showcase.picture, make)
+        made = self._prints.of(filters.link(page=filters.page), version_of(self._showcase), make)
         self.live.cost = self._prints.cost
         return self._page(request, made)
 

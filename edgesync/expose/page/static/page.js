@@ -65,9 +65,17 @@
     connection.className = "lost";
   }
 
-  const events = new EventSource("/live");
-  events.addEventListener("change", refresh);
-  events.addEventListener("error", lost);
+  function listen() {
+    const events = new EventSource("/live");
+    events.addEventListener("change", refresh);
+    events.addEventListener("error", () => {
+      lost();
+      // A browser asks again by itself where nobody answered, and not where it was refused.
+      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+    });
+  }
+
+  listen();
   document.addEventListener("visibilitychange", () => {
     if (stale) refresh();
   });

@@ -11,12 +11,12 @@ from aiohttp import ClientResponse
 from markupsafe import Markup
 
 from edgesync.domain.copy import Progress
+from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
 from edgesync.expose.page import live
 from edgesync.expose.page.prints import MOST, Print, Prints
-from edgesync.expose.picture import Picture
 from tests.builders import NOW, attempt, image, situation
-from tests.unit.expose.page.sights import application, client_of, showcase, sick, well
+from tests.unit.expose.page.sights import application, client_of, showcase, sick, text, well
 from tests.unit.expose.pictures import picture_of
 
 CHANGE = b"event: change\ndata: 1\n\n"
@@ -32,8 +32,11 @@ def pace() -> Iterator[None]:
 
 
 async def heard(answer: ClientResponse) -> bytes:
+    """The next message; how soon to come again is said at the beginning, and no message."""
     async with asyncio.timeout(SOON):
-        return await answer.content.readuntil(b"\n\n")
+        while (message := await answer.content.readuntil(b"\n\n")) == live.RETRY:
+            pass
+        return message
 
 
 async def silent(answer: ClientResponse) -> None:
@@ -100,24 +103,31 @@ async def test_open_streams_end_when_the_daemon_stops() -> None:
             assert await answer.content.read() == b""
 
 
-def test_what_was_made_a_moment_ago_is_not_made_again() -> None:
-    now = 100.0
-    prints = Prints(lambda: now)
+def test_what_was_made_a_moment_ago_is_not_made_again_unless_something_has_changed() -> None:
+    prints = Prints()
     made: list[str] = []
 
-    def make(name: str, picture: Picture | None) -> str:
+    def make(name: str, version: object) -> str:
         def anew() -> Print:
             made.append(name)
             return Print(title=f"{name} {len(made)}", content=Markup())
 
-        return prints.of(name, picture, anew).title
+        return prints.of(name, version, anew).title
 
-    one, other = well(), sick()
-    assert [make("a", one), make("a", one), make("b", one)] == ["a 1", "a 1", "b 2"]
-    assert make("a", other) == "a 3"
-    now += 2
-    assert make("a", other) == "a 4"
-    assert [make("a", None), make("a", None)] == ["a 5", "a 6"]
+    assert [make("a", 1), make("a", 1), make("b", 1)] == ["a 1", "a 1", "b 2"]
+    assert [make("a", 2), make("a", 1)] == ["a 3", "a 4"]
     for number in range(MOST + 1):
-        make(str(number), one)
-    assert (make("0", one), make(str(MOST), one)) == (f"0 {len(made)}", f"{MOST} {len(made) - 1}")
+        make(str(number), 3)
+    newest = f"{MOST} {len(made)}"
+    assert (make(str(MOST), 3), make("0", 3)) == (newest, f"0 {len(made)}")
+
+
+async def test_a_page_that_is_asked_for_at_once_shows_the_progress_that_was_told() -> None:
+    picture = sick()
+    moving = picture.progress
+    assert isinstance(moving, dict)
+    key = (ImageId("id-debian-12"), StoreId("dcn0"))
+    async with client_of(application(showcase(picture))) as client:
+        for gibibytes, percent in ((4, 50), (6, 75)):
+            moving[key] = replace(moving[key], bytes_done=gibibytes << 30)
+            assert f'<progress max="100" value="{percent}"' in await text(client, "/")
