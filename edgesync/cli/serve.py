@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 
 import click
 
@@ -21,6 +21,7 @@ from edgesync.domain.store import StoreId
 from edgesync.expose.figures import size
 from edgesync.expose.matrix import copy_view
 from edgesync.expose.picture import Picture
+from edgesync.expose.planned import PlanRow, plan_rows
 
 # Seconds between two looks at the progress.
 REFRESH = 0.5
@@ -69,7 +70,7 @@ def plan(context: Context, form: str) -> None:
     Example: edgesync plan -f json
     """
     picture = asyncio.run(service.plan(context.settings_for_work(quiet=True)))
-    rows = list(_plan_rows(picture))
+    rows = list(plan_rows(picture))
     emit(
         [asdict(row) for row in rows],
         table_of(
@@ -81,51 +82,6 @@ def plan(context: Context, form: str) -> None:
     )
     if form == "table":
         click.echo(_summary(rows))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlanRow:
-    """One line of a plan."""
-
-    # The work to start (copy, import, remove, trash, protect, unlist, renew, verify), or `running`, or `wait`.
-    action: str
-    image: ImageId
-    name: str
-    stores: tuple[StoreId, ...]
-    # Bytes to be copied, over all stores.
-    bytes: int
-    why: str
-    # When a wait ends, where that is known.
-    until: str | None = None
-
-
-def _plan_rows(picture: Picture) -> Iterator[PlanRow]:
-    for start in picture.plan.starts:
-        yield _row(picture, start.work.value, start.image, start.stores, start.why, moves=start.work.brings)
-    for check in picture.plan.checks:
-        why = f"{check.job.requested_by} asked for it (job {check.job.id})"
-        yield _row(picture, Work.VERIFY.value, check.image, (check.store,), why, moves=False)
-    for attempt in picture.ledger.attempts:
-        why = f"{attempt.work} for job {attempt.job}"
-        yield _row(picture, "running", attempt.image, attempt.stores, why, moves=attempt.work.brings)
-    for waiting in picture.plan.waiting:
-        row = _row(picture, "wait", waiting.image, tuple(sorted(waiting.stores)), f"{waiting.reason}: {waiting.why}")
-        yield replace(row, until=waiting.until.isoformat() if waiting.until else None)
-
-
-def _row(
-    picture: Picture, action: str, image_id: ImageId, stores: tuple[StoreId, ...], why: str, *, moves: bool = True
-) -> PlanRow:
-    image = picture.world.images.get(image_id)
-    name = image.name if image else next((job.image_name for job in picture.ledger.jobs if job.image == image_id), "")
-    return PlanRow(
-        action=action,
-        image=image_id,
-        name=name,
-        stores=stores,
-        bytes=(image.size or 0) * len(stores) if image and moves else 0,
-        why=why,
-    )
 
 
 def _why(row: PlanRow) -> str:

@@ -254,7 +254,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryFilter:
-    """Which events to read, newest first."""
+    """Which events to read, newest first, unless `after` is given."""
 
     image: ImageId | None = None
     store: StoreId | None = None
@@ -263,6 +263,8 @@ class HistoryFilter:
     limit: int = 100
     # Only events before this position: the next page.
     before: int | None = None
+    # Only events after this position, oldest first: what has happened since.
+    after: int | None = None
 
 
 FAILED_KINDS = frozenset(

@@ -234,9 +234,14 @@ class Journal(Protocol):
         ...
 
     async def jobs(
-        self, *, image: ImageId | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        image: ImageId | None = None,
+        state: JobState | None = None,
+        before: JobId | None = None,
+        limit: int = 100,
     ) -> tuple[Job, ...]:
-        """Newest first."""
+        """Newest first; only those that came before one, none when that is gone."""
         ...
 
     async def attempts(self, *, image: ImageId | None = None, limit: int = 100) -> tuple[Attempt, ...]:
@@ -246,7 +251,7 @@ class Journal(Protocol):
     async def add_events(self, events: Sequence[Event]) -> None: ...
 
     async def history(self, filter: HistoryFilter) -> tuple[Event, ...]:  # noqa: A002
-        """Newest first."""
+        """Newest first; oldest first where only what came `after` a position is asked for."""
         ...
 
     async def trim(self, before: datetime) -> int:

@@ -7,16 +7,20 @@ What is in the way of a request, from the outside in: `limits` (how often), `gua
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from edgesync.domain.ports import Journal
 from edgesync.expose.access import Access, admission
+from edgesync.expose.answers import as_json
+from edgesync.expose.endpoints import TEXT, Endpoint, looks
 from edgesync.expose.guard import guarded, own_pages
 from edgesync.expose.layering import LayerRoutes
 from edgesync.expose.limits import pacing
 from edgesync.expose.metrics import Metrics
+from edgesync.expose.openapi import openapi
 from edgesync.expose.ordering import Ordering
 from edgesync.expose.page.orders import Orders
 from edgesync.expose.page.rendering import Rendering
@@ -26,6 +30,7 @@ from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import Reading
 from edgesync.expose.refusals import refusals, respond
 from edgesync.expose.requests import Counter
+from edgesync.expose.streaming import Streaming
 
 # Bytes of a body that is read whole.
 MAX_BODY = 64 * 1024
@@ -52,13 +57,14 @@ class Api:
         rendering = Rendering()
         self._page = Page(showcase=showcase, journal=journal, counter=counter, rendering=rendering)
         self._visits = Visits(rendering)
-        self._routes = [
-            *self._page.routes(),
-            *self._visits.routes(),
-            *Orders(counter).routes(),
-            *Reading(showcase=showcase, journal=journal).routes(),
-            *Ordering(showcase=showcase, counter=counter).routes(),
-            *LayerRoutes(showcase=showcase, counter=counter).routes(),
+        self._for_people = [*self._page.routes(), *self._visits.routes(), *Orders(counter).routes()]
+        self._streaming = Streaming(journal=journal, showcase=showcase)
+        self._endpoints = [
+            *Reading(showcase=showcase, journal=journal).endpoints(),
+            *Ordering(showcase=showcase, counter=counter).endpoints(),
+            *LayerRoutes(showcase=showcase, counter=counter).endpoints(),
+            *self._streaming.endpoints(),
+            *self._of_machines(),
         ]
 
     def application(self) -> web.Application:
@@ -74,16 +80,27 @@ class Api:
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
         app.on_response_prepare.append(guarded)
         app.on_shutdown.append(self._page.live.close)
-        app.add_routes(
-            [
-                *self._routes,
-                web.get("/livez", self._live),
-                web.get("/readyz", self._ready),
-                web.get("/healthz", self._ready),
-                web.get("/metrics", make_aiohttp_handler(self._metrics.registry)),
-            ]
-        )
+        app.cleanup_ctx.append(self._streaming.running)
+        app.add_routes([endpoint.route for endpoint in self._endpoints])
+        app.add_routes([web.get("/openapi.json", self._describe), *self._for_people])
         return app
+
+    def description(self) -> dict[str, Any]:
+        """The API as OpenAPI."""
+        return openapi(self._endpoints, reading_is_open=self._access.reading_is_open)
+
+    def _of_machines(self) -> list[Endpoint]:
+        ok = {HTTPStatus.OK: None}
+        metrics = make_aiohttp_handler(self._metrics.registry)
+        return [
+            looks("/livez", self._live, summary="Whether the process answers.", answers=ok, content=TEXT),
+            looks("/readyz", self._ready, summary="Whether ticks go well.", answers=ok, content=TEXT),
+            looks("/healthz", self._ready, summary="The same.", answers=ok, content=TEXT),
+            looks("/metrics", metrics, summary="For Prometheus.", answers=ok, content=TEXT),
+        ]
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        return as_json(self.description())
 
     async def _live(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -46,7 +46,8 @@ async def own_pages(request: web.Request, handler: Handler) -> web.StreamRespons
         return respond(HTTPStatus.FORBIDDEN, f"changes are not taken from {origin}", "use edgesync's own page")
     if request.headers.get("Sec-Fetch-Site", "none") not in _OWN:
         return respond(HTTPStatus.FORBIDDEN, "changes are not taken from other pages", "use edgesync's own page")
-    if request.method == "POST" and request.content_type != "application/json" and not _is_form(request):
+    known = request.match_info.http_exception is None
+    if known and request.method == "POST" and request.content_type != "application/json" and not _is_form(request):
         return respond(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON", "set the header Content-Type: application/json")
     return await handler(request)
 

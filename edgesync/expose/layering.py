@@ -7,16 +7,18 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from edgesync.expose.answers import as_json, rows
-from edgesync.expose.layers import flattened_view, site_layers_view
+from edgesync.expose.answers import as_json
+from edgesync.expose.endpoints import Endpoint, looks
+from edgesync.expose.layers import FlattenedView, flattened_view, site_layers_view
 from edgesync.expose.ordering import ordered
+from edgesync.expose.pages import Disk, Sites
 from edgesync.expose.picture import Showcase
 from edgesync.expose.requests import CloneRequest, Counter, DiskRequest, FlattenRequest, Request, Word
 
 COPY = "/v1/images/{image}/copies/{store}"
 
 
-class _LayersQuery(BaseModel):
+class LayersQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     store: Word | None = None
@@ -29,24 +31,49 @@ class LayerRoutes:
         self._showcase = showcase
         self._counter = counter
 
-    def routes(self) -> list[web.RouteDef]:
+    def endpoints(self) -> list[Endpoint]:
         return [
-            web.get("/v1/layers", self._layers),
-            web.post(f"{COPY}/clones", self._clone),
-            web.post(f"{COPY}/flatten", self._flatten),
-            web.get(f"{COPY}/flatten", self._flattened),
+            looks(
+                "/v1/layers",
+                self._layers,
+                summary="What lies on what at each site, or at one.",
+                query=LayersQuery,
+                answers={HTTPStatus.OK: Sites},
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{COPY}/clones",
+                handler=self._clone,
+                summary="Make a disk on top of a copy, without copying data.",
+                body=DiskRequest,
+                answers={HTTPStatus.CREATED: Disk},
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{COPY}/flatten",
+                handler=self._flatten,
+                summary="Have the site make a copy independent of the one that it is layered on.",
+                body=Request,
+                answers={HTTPStatus.ACCEPTED: FlattenedView},
+            ),
+            looks(
+                f"{COPY}/flatten",
+                self._flattened,
+                summary="How far that is.",
+                answers={HTTPStatus.OK: FlattenedView},
+            ),
         ]
 
     async def _layers(self, request: web.Request) -> web.Response:
-        query = _LayersQuery.model_validate(dict(request.query))
+        query = LayersQuery.model_validate(dict(request.query))
         sites = await self._counter.layers(query.store)
         images = self._showcase.picture.world.images if self._showcase.picture else {}
-        return rows("sites", [site_layers_view(site, images) for site in sites])
+        return as_json(Sites(sites=[site_layers_view(site, images) for site in sites]))
 
     async def _clone(self, request: web.Request) -> web.Response:
         body = await ordered(request, DiskRequest)
         disk = await self._counter.clone(CloneRequest(**request.match_info, **body.model_dump()))
-        return as_json({"disk": disk}, HTTPStatus.CREATED)
+        return as_json(Disk(disk=disk), HTTPStatus.CREATED)
 
     async def _flatten(self, request: web.Request) -> web.Response:
         body = await ordered(request, Request)

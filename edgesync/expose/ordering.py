@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -15,8 +15,10 @@ from edgesync.domain.pause import Pause
 from edgesync.errors import TransientError
 from edgesync.expose.access import asked_by
 from edgesync.expose.answers import as_json
+from edgesync.expose.endpoints import Endpoint
 from edgesync.expose.jobs import job_view
 from edgesync.expose.limits import body_of
+from edgesync.expose.pages import TakenView
 from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import job_id
 from edgesync.expose.requests import (
@@ -29,6 +31,7 @@ from edgesync.expose.requests import (
     Scope,
     Taken,
     VerificationRequest,
+    Word,
 )
 from edgesync.expose.views import JobView, PauseView, RefusalView, pause_view
 
@@ -38,13 +41,13 @@ R = TypeVar("R", bound=Request)
 SILENCE = 60.0
 
 
-class _RemovalQuery(BaseModel):
+class RemovalQuery(BaseModel):
     """`?pause=true&requested_by=...`"""
 
     model_config = ConfigDict(extra="forbid")
 
     pause: bool = False
-    requested_by: str = ""
+    requested_by: Word = ""
 
 
 class Ordering:
@@ -54,16 +57,73 @@ class Ordering:
         self._showcase = showcase
         self._counter = counter
 
-    def routes(self) -> list[web.RouteDef]:
+    def endpoints(self) -> list[Endpoint]:
+        ok, accepted, created = HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CREATED
         return [
-            web.post("/v1/jobs", self._copy),
-            web.post("/v1/jobs/{job}/cancel", self._cancel),
-            web.post("/v1/verifications", self._verify),
-            web.post("/v1/imports", self._import),
-            web.put("/v1/jobs/{job}/data", self._receive),
-            web.delete("/v1/images/{image}/copies/{store}", self._remove),
-            web.post("/v1/pauses", self._pause),
-            web.delete("/v1/pauses", self._resume),
+            Endpoint(
+                method="POST",
+                path="/v1/jobs",
+                handler=self._copy,
+                summary="Ask for copies of an image, or for those that a policy misses.",
+                body=CopyRequest,
+                answers={accepted: JobView | TakenView, ok: JobView | TakenView},
+            ),
+            Endpoint(
+                method="POST",
+                path="/v1/jobs/{job}/cancel",
+                handler=self._cancel,
+                summary="Stop what has not begun, and what edgesync copies itself.",
+                body=Request,
+                answers={ok: JobView},
+            ),
+            Endpoint(
+                method="POST",
+                path="/v1/verifications",
+                handler=self._verify,
+                summary="Have copies compared with their image.",
+                body=VerificationRequest,
+                answers={accepted: JobView | TakenView},
+            ),
+            Endpoint(
+                method="POST",
+                path="/v1/imports",
+                handler=self._import,
+                summary="Bring a new image in, from a URI or from data that is sent next.",
+                body=ImportRequest,
+                answers={accepted: JobView},
+            ),
+            Endpoint(
+                method="PUT",
+                path="/v1/jobs/{job}/data",
+                handler=self._receive,
+                summary="The data of an import.",
+                takes_data=True,
+                answers={ok: JobView},
+            ),
+            Endpoint(
+                method="DELETE",
+                path="/v1/images/{image}/copies/{store}",
+                handler=self._remove,
+                summary="Delete a copy.",
+                query=RemovalQuery,
+                answers={accepted: JobView},
+            ),
+            Endpoint(
+                method="POST",
+                path="/v1/pauses",
+                handler=self._pause,
+                summary="Start nothing new for a store, an image, one copy, or at all.",
+                body=PauseRequest,
+                answers={created: PauseView},
+            ),
+            Endpoint(
+                method="DELETE",
+                path="/v1/pauses",
+                handler=self._resume,
+                summary="Lift the pause with exactly this scope.",
+                query=Scope,
+                answers={ok: PauseView},
+            ),
         ]
 
     async def _copy(self, request: web.Request) -> web.Response:
@@ -77,13 +137,13 @@ class Ordering:
         taken = await self._counter.verify(order)
         return as_json(self._of_many(taken) if order.all else self._views(taken)[0], HTTPStatus.ACCEPTED)
 
-    def _of_many(self, taken: Taken) -> dict[str, Any]:
+    def _of_many(self, taken: Taken) -> TakenView:
         """The answer to a request for many images."""
         refused = [
             RefusalView(image=entry.image, image_name=entry.image_name, detail=entry.detail, remedy=entry.remedy)
             for entry in taken.refused
         ]
-        return {"jobs": self._views(taken), "refused": refused, "left": taken.left, "notes": taken.notes}
+        return TakenView(jobs=self._views(taken), refused=refused, left=taken.left, notes=list(taken.notes))
 
     async def _import(self, request: web.Request) -> web.Response:
         taken = await self._counter.import_image(await ordered(request, ImportRequest))
@@ -99,7 +159,7 @@ class Ordering:
         return as_json(self._views(await self._counter.cancel(job_id(request), order.who))[0])
 
     async def _remove(self, request: web.Request) -> web.Response:
-        query = _RemovalQuery.model_validate(dict(request.query))
+        query = RemovalQuery.model_validate(dict(request.query))
         order = RemovalRequest(
             image=request.match_info["image"],
             store=request.match_info["store"],

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import MAXYEAR, MINYEAR, datetime
+from http import HTTPStatus
 from itertools import islice
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import HistoryFilter, JobId, JobState
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import NotFoundError, RequestError, TransientError
-from edgesync.expose.answers import as_json, rows
+from edgesync.expose.answers import as_json
+from edgesync.expose.choice import ImagesQuery, Page, chosen, named
+from edgesync.expose.endpoints import Endpoint, looks
 from edgesync.expose.jobs import job_view
-from edgesync.expose.matrix import by_name, image_view, managed, ordered_stores
+from edgesync.expose.matrix import image_view, ordered_stores
+from edgesync.expose.pages import ConfigView, HealthView, History, Images, Jobs, Pauses, Plan, Stores
 from edgesync.expose.picture import Picture, Showcase
+from edgesync.expose.planned import plan_rows
 from edgesync.expose.problems import problems
 from edgesync.expose.requests import Word
 from edgesync.expose.stores import store_views
-from edgesync.expose.views import event_view, pause_view
+from edgesync.expose.views import ImageDetail, JobView, attempt_view, event_view, pause_view, verification_view
 
-MAX_ROWS = 1000
 # The databases count in 64 bits.
 MAX_SEQ = 2**63 - 1
+# No plan has more lines.
+MAX_LINES = 10**9
+# Attempts and events that one image is shown with.
+RECENT = 50
 
 
-class _Page(BaseModel):
-    """Query of a list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=100, ge=1, le=MAX_ROWS)
-
-
-class _ImagesQuery(_Page):
-    # The id of the last image of the page before.
-    marker: Word | None = None
-    # All images, not only those that concern edgesync.
-    all: bool = False
-    # Id or name.
-    image: Word | None = None
-
-
-class _JobsQuery(_Page):
+class JobsQuery(Page):
     image: Word | None = None
     state: JobState | None = None
+    # The id of the last job of the page before.
+    marker: Word | None = None
 
 
-class _HistoryQuery(_Page):
+class PlanQuery(Page):
+    # The number of lines on the pages before.
+    marker: int = Field(default=0, ge=0, le=MAX_LINES)
+
+
+class HistoryQuery(Page):
     image: Word | None = None
     store: Word | None = None
     since: datetime | None = None
@@ -65,16 +62,41 @@ class Reading:
         self._showcase = showcase
         self._journal = journal
 
-    def routes(self) -> list[web.RouteDef]:
+    def endpoints(self) -> list[Endpoint]:
+        ok = HTTPStatus.OK
         return [
-            web.get("/v1/images", self._images),
-            web.get("/v1/images/{image}", self._image),
-            web.get("/v1/stores", self._stores),
-            web.get("/v1/jobs", self._jobs),
-            web.get("/v1/jobs/{job}", self._job),
-            web.get("/v1/pauses", self._pauses),
-            web.get("/v1/history", self._history),
-            web.get("/v1/health", self._health),
+            looks(
+                "/v1/images",
+                self._images,
+                summary="The image x store matrix, by name, in pages.",
+                query=ImagesQuery,
+                answers={ok: Images},
+            ),
+            looks(
+                "/v1/images/{image}",
+                self._image,
+                summary="One image, by id or unique name, with its plan, jobs, attempts and history.",
+                answers={ok: ImageDetail},
+            ),
+            looks("/v1/stores", self._stores, summary="How each store is doing.", answers={ok: Stores}),
+            looks("/v1/jobs", self._jobs, summary="Jobs, the newest first.", query=JobsQuery, answers={ok: Jobs}),
+            looks("/v1/jobs/{job}", self._job, summary="One job, store by store.", answers={ok: JobView}),
+            looks(
+                "/v1/plan",
+                self._plan,
+                summary="What is done next and why, and why the rest waits.",
+                query=PlanQuery,
+                answers={ok: Plan},
+            ),
+            looks("/v1/pauses", self._pauses, summary="What is paused.", answers={ok: Pauses}),
+            looks(
+                "/v1/history",
+                self._history,
+                summary="What happened, the newest first.",
+                query=HistoryQuery,
+                answers={ok: History},
+            ),
+            looks("/v1/health", self._health, summary="What is wrong, worst first.", answers={ok: HealthView}),
         ]
 
     def _seen(self) -> Picture:
@@ -88,43 +110,74 @@ class Reading:
         return picture
 
     async def _images(self, request: web.Request) -> web.Response:
-        query = _ImagesQuery.model_validate(dict(request.query))
+        query = ImagesQuery.model_validate(dict(request.query))
         picture = self._seen()
-        images = _selected(query, picture)
-        page = list(islice(images, query.limit + 1))
-        found = [image_view(picture, image) for image in page[: query.limit]]
+        page = await chosen(query, picture)
         more = page[query.limit - 1].id if len(page) > query.limit else None
-        return rows("images", found, next_marker=more, stores=ordered_stores(picture))
+        found = [image_view(picture, image) for image in page[: query.limit]]
+        return as_json(Images(images=found, next_marker=more, stores=list(ordered_stores(picture))))
 
     async def _image(self, request: web.Request) -> web.Response:
         picture = self._seen()
         wanted = request.match_info["image"]
-        found = _named(wanted, picture)
+        found = named(wanted, picture)
         if len(found) > 1:
             ids = ", ".join(image.id for image in found)
             raise RequestError(f"{len(found)} images are named {wanted!r}", remedy=f"name one by its id: {ids}")
-        return as_json(image_view(picture, found[0]))
+        return as_json(await self._detail(picture, found[0]))
+
+    async def _detail(self, picture: Picture, image: Image) -> ImageDetail:
+        verifications = await self._journal.verifications(image.id)
+        attempts = await self._journal.attempts(image=image.id, limit=RECENT)
+        history = await self._journal.history(HistoryFilter(image=image.id, limit=RECENT))
+        return ImageDetail(
+            **dict(image_view(picture, image)),
+            disk_format=image.disk_format,
+            container_format=image.container_format,
+            tags=sorted(image.tags),
+            hash_algo=image.hash_algo,
+            hash_value=image.hash_value,
+            verifications=[verification_view(store, found) for store, found in sorted(verifications.items())],
+            plan=[row for row in plan_rows(picture) if row.image == image.id],
+            jobs=[job_view(job, picture) for job in picture.ledger.jobs if job.image == image.id],
+            attempts=[attempt_view(attempt) for attempt in attempts],
+            history=[event_view(event) for event in history],
+        )
 
     async def _stores(self, _request: web.Request) -> web.Response:
-        return rows("stores", store_views(self._seen()))
+        return as_json(Stores(stores=store_views(self._seen())))
 
     async def _jobs(self, request: web.Request) -> web.Response:
-        query = _JobsQuery.model_validate(dict(request.query))
-        image = ImageId(query.image) if query.image else None
-        jobs = await self._journal.jobs(image=image, state=query.state, limit=query.limit)
-        return rows("jobs", [job_view(job, self._showcase.picture) for job in jobs])
+        query = JobsQuery.model_validate(dict(request.query))
+        found = await self._journal.jobs(
+            image=ImageId(query.image) if query.image else None,
+            state=query.state,
+            before=JobId(query.marker) if query.marker else None,
+            limit=query.limit + 1,
+        )
+        page = found[: query.limit]
+        shown = [job_view(job, self._showcase.picture) for job in page]
+        return as_json(Jobs(jobs=shown, next_marker=page[-1].id if len(found) > query.limit else None))
 
     async def _job(self, request: web.Request) -> web.Response:
         job = await self._journal.job(job_id(request))
         return as_json(job_view(job, self._showcase.picture))
 
+    async def _plan(self, request: web.Request) -> web.Response:
+        query = PlanQuery.model_validate(dict(request.query))
+        picture = self._seen()
+        end = query.marker + query.limit
+        page = list(islice(plan_rows(picture), query.marker, end + 1))
+        more = str(end) if len(page) > query.limit else None
+        return as_json(Plan(at=picture.world.at, rows=page[: query.limit], next_marker=more))
+
     async def _pauses(self, _request: web.Request) -> web.Response:
         pauses = (await self._journal.ledger()).pauses
         images = self._showcase.picture.world.images if self._showcase.picture else {}
-        return rows("pauses", [pause_view(pause, images.get(pause.image or ImageId(""))) for pause in pauses])
+        return as_json(Pauses(pauses=[pause_view(pause, images.get(pause.image or ImageId(""))) for pause in pauses]))
 
     async def _history(self, request: web.Request) -> web.Response:
-        query = _HistoryQuery.model_validate(dict(request.query))
+        query = HistoryQuery.model_validate(dict(request.query))
         if query.since is not None and query.since.tzinfo is None:
             raise RequestError("since: a time zone is missing", remedy="write it like 2026-01-31T12:00:00Z")
         if query.since is not None and query.since.year in {MINYEAR, MAXYEAR}:
@@ -140,23 +193,21 @@ class Reading:
                 limit=query.limit,
             )
         )
-        return rows("events", [event_view(event) for event in events])
+        return as_json(History(events=[event_view(event) for event in events]))
 
     async def _health(self, _request: web.Request) -> web.Response:
         health = self._showcase.health
         return as_json(
-            {
-                "started_at": health.started_at,
-                "ticked_at": health.ticked_at,
-                "trouble": health.trouble,
-                "remedy": health.remedy,
-                "config": {
-                    "loaded_at": health.config.loaded_at,
-                    "error": health.config.error,
-                    "remedy": health.config.remedy,
-                },
-                "problems": problems(self._showcase.picture, health),
-            }
+            HealthView(
+                started_at=health.started_at,
+                ticked_at=health.ticked_at,
+                trouble=health.trouble,
+                remedy=health.remedy,
+                config=ConfigView(
+                    loaded_at=health.config.loaded_at, error=health.config.error, remedy=health.config.remedy
+                ),
+                problems=problems(self._showcase.picture, health),
+            )
         )
 
 
@@ -166,24 +217,3 @@ def job_id(request: web.Request) -> JobId:
     if not wanted.isalnum():
         raise NotFoundError(f"there is no job {wanted!r}", remedy="GET /v1/jobs lists them")
     return JobId(wanted)
-
-
-def _named(wanted: str, picture: Picture) -> list[Image]:
-    """By id or name."""
-    found = [image for image in picture.world.images.values() if wanted in {image.id, image.name}]
-    if not found:
-        raise NotFoundError(f"there is no image {wanted!r}", remedy="edgesync status --all lists them")
-    return list(by_name(found))
-
-
-def _selected(query: _ImagesQuery, picture: Picture) -> Sequence[Image]:
-    """The images that a query means, in the order of their names, after its marker."""
-    if query.image is not None:
-        return _named(query.image, picture)
-    images = list(by_name(picture.world.images.values()) if query.all else managed(picture))
-    if query.marker is None:
-        return images
-    place = next((index for index, image in enumerate(images) if image.id == query.marker), None)
-    if place is None:
-        raise RequestError(f"marker: no image {query.marker!r} in this list", remedy="start again without a marker")
-    return images[place + 1 :]

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, TransientError
 
+PROBLEM = "application/problem+json"
+
 log = structlog.get_logger(__name__)
 
 
@@ -34,8 +36,8 @@ _STATUS: tuple[tuple[type[EdgesyncError], HTTPStatus], ...] = (
 
 # For what aiohttp itself refuses.
 _REMEDIES = {
-    HTTPStatus.NOT_FOUND: "edgesync's README lists the paths",
-    HTTPStatus.METHOD_NOT_ALLOWED: "edgesync's README lists what each path takes",
+    HTTPStatus.NOT_FOUND: "GET /openapi.json lists the paths",
+    HTTPStatus.METHOD_NOT_ALLOWED: "GET /openapi.json says what each path takes",
     HTTPStatus.REQUEST_TIMEOUT: "send the whole request at once",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "orders are short; only the data of an import may be of any size",
 }
@@ -43,7 +45,7 @@ _REMEDIES = {
 
 def respond(status: HTTPStatus, detail: str, remedy: str = "") -> web.Response:
     problem = Problem(title=status.phrase, status=status, detail=detail, remedy=remedy)
-    return web.Response(status=status, body=problem.model_dump_json().encode(), content_type="application/problem+json")
+    return web.Response(status=status, body=problem.model_dump_json().encode(), content_type=PROBLEM)
 
 
 def of_error(error: EdgesyncError) -> web.Response:
@@ -76,7 +78,10 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         status = HTTPStatus(error.status)
         remedy = _REMEDIES.get(status, "correct the request and send it again")
-        return respond(status, error.text or error.reason, remedy)
+        refusal = respond(status, error.text or error.reason, remedy)
+        if allowed := error.headers.get("Allow"):
+            refusal.headers["Allow"] = allowed
+        return refusal
     except Exception:
         log.exception("request failed", path=request.path)
         return respond(

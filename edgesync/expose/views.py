@@ -6,11 +6,14 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.copy import CopyState
 from edgesync.domain.image import Image
-from edgesync.domain.job import Event
+from edgesync.domain.job import Attempt, Event, Work
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import Finding
+from edgesync.domain.store import StoreId
+from edgesync.expose.planned import PlanRow
 
 
 class ProblemView(BaseModel):
@@ -197,6 +200,30 @@ class RefusalView(BaseModel):
     remedy: str
 
 
+class VerificationView(BaseModel):
+    """How one copy was found when it was last compared with its image."""
+
+    store: str
+    at: datetime
+    sound: bool
+    damage: str
+
+
+class AttemptView(BaseModel):
+    """One action on an image."""
+
+    id: str
+    job: str
+    work: str
+    engine: str
+    stores: list[str]
+    started_at: datetime
+    ended_at: datetime | None
+    # By store; empty while it goes on.
+    results: dict[str, str]
+    message: str
+
+
 class EventView(BaseModel):
     seq: int
     at: datetime
@@ -205,6 +232,26 @@ class EventView(BaseModel):
     image: str | None
     store: str | None
     job: str | None
+
+
+class ImageDetail(ImageView):
+    """One image with everything that is known of it."""
+
+    disk_format: str
+    container_format: str
+    tags: list[str]
+    # Glance's digest of the data.
+    hash_algo: str
+    hash_value: str
+    # Where they were compared with the hub's, block by block.
+    verifications: list[VerificationView]
+    # What is done next and why, and why the rest waits.
+    plan: list[PlanRow]
+    # Those that are open.
+    jobs: list[JobView]
+    # The newest first, of these and of the history.
+    attempts: list[AttemptView]
+    history: list[EventView]
 
 
 def event_view(event: Event) -> EventView:
@@ -241,3 +288,21 @@ def finding_view(finding: Finding, coming: str) -> FindingView:
         next=coming,
         seen_at=finding.seen_at,
     )
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        id=attempt.id,
+        job=attempt.job,
+        work=attempt.work,
+        engine=attempt.engine if attempt.work is Work.COPY else "",
+        stores=list(attempt.stores),
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        results={entry.store: entry.result for entry in attempt.results},
+        message=attempt.message,
+    )
+
+
+def verification_view(store: StoreId, found: Verification) -> VerificationView:
+    return VerificationView(store=store, at=found.at, sound=found.sound, damage=found.damage)

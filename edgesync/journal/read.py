@@ -47,9 +47,12 @@ async def job(connection: AsyncConnection, wanted: JobId) -> Job:
 
 
 async def newest_jobs(
-    connection: AsyncConnection, *, image: ImageId | None, state: JobState | None, limit: int
+    connection: AsyncConnection, *, image: ImageId | None, state: JobState | None, before: JobId | None, limit: int
 ) -> tuple[Job, ...]:
     wanted = select(jobs).where(*_equal(jobs.c.image_id, image), *_equal(jobs.c.state, state))
+    if before is not None:
+        # Of one that is gone nothing is before: whoever turns pages must not begin again unawares.
+        wanted = wanted.where(jobs.c.seq < select(jobs.c.seq).where(jobs.c.id == before).scalar_subquery())
     return await _jobs(connection, wanted.limit(_bounded(limit)), jobs.c.seq.desc())
 
 
@@ -86,7 +89,10 @@ async def history(connection: AsyncConnection, wanted: HistoryFilter) -> tuple[E
         query = query.where(events.c.kind.in_(FAILED_KINDS))
     if wanted.before is not None:
         query = query.where(events.c.seq < wanted.before)
-    rows = await connection.execute(query.order_by(events.c.seq.desc()).limit(_bounded(wanted.limit)))
+    if wanted.after is not None:
+        query = query.where(events.c.seq > wanted.after)
+    order = events.c.seq.desc() if wanted.after is None else events.c.seq
+    rows = await connection.execute(query.order_by(order).limit(_bounded(wanted.limit)))
     return tuple(to_event(row) for row in rows)
 
 

@@ -123,9 +123,14 @@ class SqlJournal:
         return await self._read(read.job, job)
 
     async def jobs(
-        self, *, image: ImageId | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        image: ImageId | None = None,
+        state: JobState | None = None,
+        before: JobId | None = None,
+        limit: int = 100,
     ) -> tuple[Job, ...]:
-        return await self._read(read.newest_jobs, image=image, state=state, limit=limit)
+        return await self._read(read.newest_jobs, image=image, state=state, before=before, limit=limit)
 
     async def attempts(self, *, image: ImageId | None = None, limit: int = 100) -> tuple[Attempt, ...]:
         return await self._read(read.newest_attempts, image=image, limit=limit)

@@ -62,3 +62,13 @@ async def test_no_events_are_no_work(journal: SqlJournal) -> None:
 
 def without_seq(event: Event) -> Event:
     return replace(event, seq=0)
+
+
+async def test_what_has_happened_since_comes_oldest_first(journal: SqlJournal) -> None:
+    await journal.add_events(EVENTS)
+    first = (await journal.history(HistoryFilter()))[-1].seq
+    since = await journal.history(HistoryFilter(after=first, limit=3))
+    assert [without_seq(event) for event in since] == list(EVENTS[1:4])
+    rest = await journal.history(HistoryFilter(after=since[-1].seq))
+    assert [without_seq(event) for event in rest] == [EVENTS[4]]
+    assert await journal.history(HistoryFilter(after=rest[-1].seq)) == ()

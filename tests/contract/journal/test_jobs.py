@@ -92,3 +92,14 @@ async def test_ledger_has_open_jobs_in_order_of_arrival(journal: SqlJournal) -> 
     assert ledger.jobs == tuple(jobs)
     assert ledger.attempts == ()
     assert ledger.failures == {}
+
+
+async def test_pages_of_jobs(journal: SqlJournal) -> None:
+    made = [make_job(A) for _ in range(5)]
+    for job in made:
+        await journal.add_job(job)
+    newest = made[::-1]
+    assert await journal.jobs(before=newest[1].id, limit=2) == tuple(newest[2:4])
+    assert await journal.jobs(before=newest[-1].id) == ()
+    # One that is gone is before none: whoever turns pages ends, and does not begin again.
+    assert await journal.jobs(before=JobId("gone")) == ()

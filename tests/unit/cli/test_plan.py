@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from edgesync.cli.output import local_time
-from edgesync.cli.serve import _plan_rows, _summary, _why
+from edgesync.cli.serve import _summary, _why
 from edgesync.domain.action import Check, Plan, Start, Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.job import Origin, Work
 from edgesync.domain.store import StoreId
+from edgesync.expose.planned import plan_rows
 from tests.builders import NOW, attempt, image, job, situation, store_ids
 from tests.unit.expose.pictures import picture_of
 
@@ -36,7 +37,7 @@ def test_every_kind_of_work_is_named_and_only_copies_have_bytes() -> None:
     starts = [start(work, "dcn0", "dcn1") for work in Work if work is not Work.VERIFY]
     check = Check(job=job(ONE, "dcn0", work=Work.VERIFY), store=StoreId("dcn0"))
     plan = Plan(actions=(*starts, check))
-    rows = list(_plan_rows(replace(picture_of(situation(ONE)), plan=plan)))
+    rows = list(plan_rows(replace(picture_of(situation(ONE)), plan=plan)))
     assert {row.action: row.bytes for row in rows} == {
         "copy": 2 << 30,
         "import": 2 << 30,
@@ -55,14 +56,14 @@ def test_every_kind_of_work_is_named_and_only_copies_have_bytes() -> None:
 
 def test_what_runs_tells_what_it_is() -> None:
     picture = picture_of(situation(ONE, attempts=[replace(attempt(ONE, "dcn0"), work=Work.REMOVE)]))
-    (row,) = _plan_rows(picture)
+    (row,) = plan_rows(picture)
     assert (row.action, row.why, row.bytes) == ("running", "remove for job job-1", 0)
 
 
 def test_a_wait_tells_until_when() -> None:
     later = NOW + timedelta(hours=9)
     closed = Waiting(image=ONE.id, stores=store_ids("dcn0"), reason=WaitReason.WINDOW, why="closed", until=later)
-    (row,) = _plan_rows(replace(picture_of(situation(ONE)), plan=Plan(waiting=(closed,))))
+    (row,) = plan_rows(replace(picture_of(situation(ONE)), plan=Plan(waiting=(closed,))))
     assert (row.action, row.until) == ("wait", later.isoformat())
     assert _why(row) == f"window: closed; until {local_time(later.isoformat())}"
 
@@ -71,5 +72,5 @@ def test_an_image_that_is_still_to_come_has_the_name_of_its_job() -> None:
     new = image("new")
     upload = Waiting(image=new.id, stores=store_ids("central"), reason=WaitReason.UPLOAD, why="its data is being sent")
     picture = picture_of(situation(jobs=[job(new, "central")]))
-    (row,) = _plan_rows(replace(picture, plan=Plan(waiting=(upload,))))
+    (row,) = plan_rows(replace(picture, plan=Plan(waiting=(upload,))))
     assert row.name == "new"

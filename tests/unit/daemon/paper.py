@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from edgesync.daemon.intake import Intake
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, Event, EventKind, Job, JobId, JobState, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, Event, EventKind, HistoryFilter, Job, JobId, JobState, StoreResult
 from edgesync.domain.pause import Pause
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
@@ -39,6 +39,16 @@ class PaperJournal(BlockNotes):
         if job not in self.kept:
             raise NotFoundError(f"There is no job {job}.", remedy="Look at the history.")
         return self.kept[job]
+
+    async def jobs(self, *, limit: int, **_: object) -> tuple[Job, ...]:
+        return tuple(reversed(self.kept.values()))[:limit]
+
+    async def attempts(self, *, image: ImageId, limit: int) -> tuple[Attempt, ...]:
+        return tuple(attempt for attempt in self.attempts_open if attempt.image == image)[:limit]
+
+    async def history(self, wanted: HistoryFilter) -> tuple[Event, ...]:
+        found = [event for event in reversed(self.events) if wanted.image in {None, event.image}]
+        return tuple(found[: wanted.limit])
 
     async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
         known = await self.job(job)
