@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from edgesync.expose.jobs import job_view
 from edgesync.expose.layers import LayerView, SiteLayersView
 from edgesync.expose.matrix import image_view
 from edgesync.expose.picture import Picture
+from edgesync.expose.planned import PlanRow, image_rows
 from edgesync.expose.views import CopyView, ImageView, JobView
 
 # Newest attempts, events and jobs that are shown.
@@ -49,21 +50,11 @@ class CopyRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """What is done for it now or next, or what it waits for."""
-
-    what: str
-    stores: tuple[str, ...]
-    why: str
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePage:
     image: Image
     view: ImageView
     copies: tuple[CopyRow, ...]
-    steps: tuple[Step, ...]
+    plan: tuple[PlanRow, ...]
     # Those that hold it, wherever.
     pauses: tuple[Pause, ...]
     # Whether the image itself is paused.
@@ -97,7 +88,7 @@ def image_page(picture: Picture, image: Image, record: Record) -> ImagePage:
         image=image,
         view=view,
         copies=tuple(_row(picture, image, StoreId(store), copy, record) for store, copy in view.copies.items()),
-        steps=tuple(_steps(picture, image.id)),
+        plan=tuple(image_rows(picture, image.id)),
         pauses=tuple(pause for pause in picture.ledger.pauses if pause.image in {None, image.id}),
         paused=any(pause.image == image.id and pause.store is None for pause in picture.ledger.pauses),
         open_jobs=tuple(job_view(job, picture) for job in record.jobs if not job.state.ended),
@@ -116,24 +107,6 @@ def _row(picture: Picture, image: Image, store: StoreId, copy: CopyView, record:
         verification=record.verifications.get(store),
         reached=picture.settings_of(store).ceph is not None,
     )
-
-
-def _steps(picture: Picture, image: ImageId) -> Iterator[Step]:
-    for attempt in picture.ledger.attempts:
-        if attempt.image == image:
-            why = f"for job {attempt.job}"
-            yield Step(what=f"{attempt.work} is under way", stores=attempt.stores, why=why)
-    for start in picture.plan.starts:
-        if start.image == image:
-            engine = f" by {start.engine}" if start.work.brings else ""
-            yield Step(what=f"{start.work} starts{engine}", stores=start.stores, why=start.why)
-    for check in picture.plan.checks:
-        if check.image == image:
-            why = f"{check.job.requested_by} asked for it (job {check.job.id})"
-            yield Step(what="verify starts", stores=(check.store,), why=why)
-    for waiting in picture.waits.get(image, ()):
-        stores = tuple(sorted(waiting.stores))
-        yield Step(what=f"waits: {waiting.reason}", stores=stores, why=waiting.why, until=waiting.until)
 
 
 def about(site: SiteLayersView, image: ImageId) -> SiteLayersView:

@@ -36,6 +36,11 @@ def stamp(at: datetime | None) -> str:
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), text)
 
 
+def moment(text: str) -> str:
+    """The same of a time that comes as a text."""
+    return stamp(datetime.fromisoformat(text))
+
+
 def span(at: datetime | None, until: datetime) -> str:
     """How long it is from one time to another, in the largest unit that fits: 40 s, 12 min, 3 h, 9 days."""
     if at is None:
@@ -64,7 +69,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"size": size, "seconds": seconds, "stamp": stamp, "span": span, "share": share}
+    made.filters |= {"size": size, "seconds": seconds, "stamp": stamp, "moment": moment, "span": span, "share": share}
     made.globals |= {"version": __version__, "states": tuple(CopyState), "WRONG": Group.WRONG, "asset": asset}
     return made
 

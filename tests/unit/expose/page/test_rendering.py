@@ -200,11 +200,11 @@ async def test_an_images_page_tells_copies_plan_data_attempts_and_history() -> N
     assert copies["dcn0"][:2] == ["✗ failed", "it broke; attempt 4 at 2026-03-01 12:10:00Z → mend it"]
     assert copies["central"][3] == "rbd://fsid-of-central/images/id-centos-10/snap"
     assert copies["dcn0"][3] == "-"
-    assert "waits: backoff dcn0: the last attempt failed, until 2026-03-01 12:10:00Z" in plain(failed)
+    assert "wait dcn0: backoff: the last attempt failed, until 2026-03-01 12:10:00Z" in plain(failed)
     (attempt,) = rows(failed, "attempts").items()
     assert attempt[1][:3] == ["1:35", "copy copy-image", "dcn0: failed (it broke)"]
     assert "copy-failed dcn0 the copy of centos-10 to dcn0 failed: it broke" in plain(failed)
-    assert "copy is under way dcn0: for job job-1" in plain(moving)
+    assert "running dcn0: copy for job job-1; 8.0 GiB" in plain(moving)
     assert "Nothing is to be done for this image." in plain(sound)
 
 
