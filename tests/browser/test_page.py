@@ -173,13 +173,14 @@ async def test_what_is_folded_out_stays_so(serve: Serve, window: Open) -> None:
 async def test_a_lost_connection_is_told_and_found_again(window: Open) -> None:
     server = TestServer(application(showcase(well())))
     await server.start_server()
+    port = server.port
     visit = await window()
     await visit.page.goto(str(server.make_url("/")))
     state = visit.page.locator("#connection")
     await expect(state).to_have_text("live")
     await server.close()
     await expect(state).to_have_text("not connected: this is how it was")
-    again = TestServer(application(showcase(sick())), port=server.port)
+    again = TestServer(application(showcase(sick())), port=port)
     await again.start_server()
     await expect(state).to_have_text("live", timeout=15_000)
     await expect(visit.page.locator("#headline")).to_contain_text("7 things are wrong")
