@@ -49,11 +49,12 @@ class Context:
 
         This host's own credential goes to this host only.
         """
-        if self.api is not None and not is_loopback(URL(self.api).host or ""):
+        if self.api is not None and not _is_here(self.api):
             return self.api, remote_way(os.environ)
         found = self._reach()
+        url = (self.api or found.url).rstrip("/")
         # Another port may be another daemon's, with another certificate.
-        return self.api or found.url, local_way(found.token, None if self.api else found.certificate, os.environ)
+        return url, local_way(found.token, found.certificate if url == found.url else None, os.environ)
 
     async def ask(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """One question to the daemon."""
@@ -69,6 +70,14 @@ class Context:
                 remedy = f"{error.remedy} A running daemon can be asked all the same: edgesync --api ADDRESS ..."
                 raise ConfigError(error.problems, remedy=remedy.strip()) from error
             return Reach()
+
+
+def _is_here(url: str) -> bool:
+    """Whether that is on this host."""
+    try:
+        return is_loopback(URL(url).host or "")
+    except ValueError:
+        return False
 
 
 def caller() -> str:

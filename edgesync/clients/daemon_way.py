@@ -32,8 +32,8 @@ class Way:
 
 
 def local_way(token: Path, certificate: Path | None, environ: Mapping[str, str]) -> Way:
-    """To the daemon of this host, by its own files; a token in the environment beats that one."""
-    tls: Tls = _pinned(certificate) if certificate else True
+    """To a daemon of this host, by its own files; a token in the environment beats that one."""
+    tls = _pinned(certificate) if certificate else remote_way(environ).tls
     if given := environ.get(TOKEN_VARIABLE, "").strip():
         return Way(token=given, tls=tls)
     try:

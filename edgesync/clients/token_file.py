@@ -104,14 +104,13 @@ def local_token(text: str, source: str) -> Callers:
 def make_local_token(path: Path) -> None:
     """Make it if it isn't there, for its owner and group only; ConfigError when that can't be done. Blocks."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
     except OSError as error:
         if path.is_file():
             return
         raise ConfigError(
             [f"{path}: the credential of the commands on this host can't be written: {error.strerror}"],
-            remedy=f"let edgesync's user write into {path.parent}",
+            remedy=f"make the folder for edgesync's user: install -d -o edgesync -m 0750 {path.parent}",
         ) from error
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{secrets.token_hex(32)}\n")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -18,6 +19,8 @@ from edgesync.config.addresses import is_loopback
 from edgesync.domain.access import Caller, Credentials
 from edgesync.expose.limits import Buckets, at_once
 from edgesync.expose.refusals import respond
+
+log = structlog.get_logger(__name__)
 
 # Who asks; absent where nobody had to say so.
 CALLER = web.RequestKey("caller", Caller)
@@ -68,7 +71,10 @@ def admission(access: Access) -> Middleware:
                 caller = await _first([access.keystone], shown)
             if caller is None:
                 wait = guesses.take(request.remote)
-                return at_once(wait) if wait else _unknown("this credential is not, or no longer, known here")
+                if wait:
+                    return at_once(wait)
+                log.warning("a wrong credential was shown", by=request.remote, method=request.method, path=request.path)
+                return _unknown("this credential is not, or no longer, known here")
             request[CALLER] = caller
         if caller is None and not (reads and (access.reading_is_open or entrance or request.path in PROBES)):
             return _unknown("this needs a credential")

@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from edgesync.domain.ports import Journal
-from edgesync.expose.access import Access, admission
+from edgesync.expose.access import CALLER, Access, admission
 from edgesync.expose.answers import as_json
 from edgesync.expose.endpoints import TEXT, Endpoint, looks
 from edgesync.expose.guard import guarded, own_pages
@@ -108,6 +108,10 @@ class Api:
     async def _ready(self, request: web.Request) -> web.Response:
         """Ready once a tick has gone well, and while nothing keeps the ticks from going well."""
         health = self._showcase.health
+        # Everybody may ask; what the trouble is only those are told who may look.
+        told = self._access.reading_is_open or CALLER in request
+        if health.trouble and not told:
+            return respond(HTTPStatus.SERVICE_UNAVAILABLE, "not ready", "ask with a credential why")
         if health.trouble or health.ticked_at is None:
             return respond(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -46,6 +46,7 @@ def _store_view(picture: Picture, store: Store, counts: Counter[tuple[StoreId, C
         copies={state: counts[store.id, state] for state in CopyState if counts[store.id, state]},
         running=running,
         max_concurrent=picture.budget.of(store.id),
+        rate=sum(entry.rate for entry in picture.progress.values() if entry.store == store.id),
         health=_breaker_view(site.breaker),
         refusal=site.refusal,
         capacity=_capacity_view(picture, site),

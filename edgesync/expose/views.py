@@ -130,6 +130,8 @@ class StoreView(BaseModel):
     copies: dict[CopyState, int]
     running: int
     max_concurrent: int
+    # Bytes per second, of all copies that are being made there now.
+    rate: float
     health: BreakerView
     # What Ceph refuses to edgesync, which can't watch the site then; empty: nothing.
     refusal: str

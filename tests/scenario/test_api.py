@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edgesync.daemon import desk
@@ -92,6 +94,32 @@ async def test_a_job_is_accepted_shown_and_listed(stage: Stage) -> None:
         kinds = [event["kind"] for event in (await get(client, "/v1/history", image=image))["events"]]
         assert set(kinds) == {"job-ended", "copy-done", "copy-started", "job-created"}
         assert kinds[-1] == "job-created"
+
+
+async def next_event(answer: ClientResponse) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        while True:
+            line = (await answer.content.readline()).decode()
+            if line.startswith("data: {"):
+                found: dict[str, Any] = json.loads(line.removeprefix("data: "))
+                return found
+
+
+async def test_what_happens_is_told_as_it_happens_and_gone_on_with(stage: Stage) -> None:
+    image = stage.fake.add_image(name="wanted", tags=[])
+    async with served(stage) as client:
+        async with client.get("/v1/events") as answer:
+            async with client.post("/v1/jobs", json={"image": image, "stores": ["dcn1"]}) as taken:
+                assert taken.status == 202
+            told = [await next_event(answer)]
+            while told[-1]["kind"] != "job-ended":
+                told.append(await next_event(answer))
+        assert {event["image"] for event in told} == {image}
+        assert told == sorted(told, key=lambda event: event["seq"])
+        history = (await get(client, "/v1/history", image=image))["events"]
+        assert told == history[::-1]
+        async with client.get("/v1/events", headers={"Last-Event-ID": str(told[0]["seq"])}) as again:
+            assert [await next_event(again) for _ in told[1:]] == told[1:]
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ async def test_no_token_is_good_while_the_file_can_not_be_trusted(tmp_path: Path
 
 
 async def test_the_local_credential_is_made_once_for_its_owner_and_group(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "local-token"
+    path = tmp_path / "local-token"
     make_local_token(path)
     first = path.read_text()
     make_local_token(path)
@@ -116,8 +116,10 @@ def test_a_local_credential_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"can't be written: (Not a directory|File exists)"):
-        make_local_token(tmp_path / "file" / "local-token")
+    for name, why in (("file", "Not a directory"), ("missing", "No such file or directory")):
+        with pytest.raises(ConfigError, match=f"can't be written: {why}") as refused:
+            make_local_token(tmp_path / name / "local-token")
+        assert refused.value.remedy.endswith(f"install -d -o edgesync -m 0750 {tmp_path / name}")
 
 
 def test_who_shares_a_credential_says_who_that_is() -> None:

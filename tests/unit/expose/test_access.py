@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,18 @@ async def test_probes_need_none() -> None:
     async with served(known_access(reading_is_open=False)) as (client, _):
         for path in ("/livez", "/readyz", "/healthz"):
             assert await status(client, "GET", path) in {200, 503}
+
+
+async def test_what_the_trouble_is_only_those_are_told_who_may_look() -> None:
+    for reading_is_open, token, words in (
+        (True, None, "glance-1.example is away"),
+        (False, None, "not ready"),
+        (False, VIEWER_TOKEN, "glance-1.example is away"),
+    ):
+        async with served(known_access(reading_is_open=reading_is_open)) as (client, at):
+            at.showcase.health = replace(at.showcase.health, trouble="glance-1.example is away")
+            async with client.get("/readyz", headers=shown(token) if token else {}) as answer:
+                assert (answer.status, (await answer.json(content_type=None))["detail"]) == (503, words)
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Auth-Token"])

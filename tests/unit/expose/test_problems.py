@@ -7,7 +7,7 @@ from datetime import UTC, time, timedelta
 
 from prometheus_client import generate_latest
 
-from edgesync.domain.copy import Stall, StallCause
+from edgesync.domain.copy import Progress, Stall, StallCause
 from edgesync.domain.job import CopyResult, Work
 from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId, StoreSettings
@@ -164,3 +164,12 @@ def test_metrics_tell_the_same() -> None:
         'edgesync_copy_results_total{engine="copy-image",result="copied",store="dcn0"} 1.0',
     } <= lines
     assert not any("edgesync_findings" in line and 'store="dcn1"' in line for line in lines), "nobody looked there"
+
+
+def test_a_store_shows_how_fast_all_of_its_copies_come_together() -> None:
+    first, second = image("a"), image("b")
+    moving = [
+        Progress(image=one.id, store=StoreId(store), bytes_done=1, bytes_total=2, rate=rate, since=NOW)
+        for one, store, rate in ((first, "dcn0", 10.0), (second, "dcn0", 5.0), (first, "dcn1", 0.0))
+    ]
+    assert [row.rate for row in store_views(picture_of(situation(first, second), *moving))] == [0, 15, 0]
