@@ -42,6 +42,7 @@ demo: venv lab-install
 test: venv lab-install
 	$(LAB) install --glance distro
 	deploy/apt-install $(TESTING)
+	deploy/apt-unpack prometheus .lab/prometheus
 	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
 	$(BIN)/pytest -n 2 --dist loadfile tests/lab
 
@@ -64,6 +65,7 @@ format: venv
 bench: venv lab-install
 	$(BIN)/python -m tests.bench.passes
 	$(BIN)/python -m tests.bench.plans
+	$(BIN)/python -m tests.bench.scrapes
 	$(BIN)/python -m tests.bench.dead_site
 	$(BIN)/python -m tests.bench.copies
 

@@ -6,6 +6,8 @@
     |-- ConflictError       somebody else is acting on the image: look again, then decide
     |-- PermanentError      trying again won't help: show it with its remedy
     |   |-- NotFoundError       the thing is gone
+    |   |-- ForbiddenError      our key may not: do it in another way if there is one
+    |   |-- UnreadableError     the disks have lost the data: take them from another copy
     |   `-- RequestError        the person asked for something that can't be done
     `-- ConfigError         nothing may start: every problem at once, each with its place
 
@@ -52,6 +54,14 @@ class PermanentError(EdgesyncError):
 
 class NotFoundError(PermanentError):
     """The image, store or job is not there (any more)."""
+
+
+class ForbiddenError(PermanentError):
+    """A cluster's key may not do that."""
+
+
+class UnreadableError(PermanentError):
+    """A cluster answers, and can't read what it had stored."""
 
 
 class RequestError(PermanentError):

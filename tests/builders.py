@@ -95,6 +95,7 @@ def policy(
     prune_limit: int = 10,
     repair: Repair | None = None,
     engine: EngineChoice = EngineChoice.AUTO,
+    lag_objective: timedelta | None = None,
 ) -> Policy:
     return Policy(
         name=name,
@@ -107,6 +108,7 @@ def policy(
         prune_limit=prune_limit,
         repair=repair,
         engine=engine,
+        lag_objective=lag_objective,
     )
 
 

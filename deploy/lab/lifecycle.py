@@ -118,13 +118,13 @@ def _again(
 
 
 def _site(lab: Lab, site: Site, rate: int | None) -> None:
-    """A `rate` that was asked for now is also put on a link that is there."""
+    """A `rate` that was asked for now is put on a link that is there; one that is made has it from the beginning."""
+    if rate is not None and site.link and links.whole(site):
+        links.limit(lab, site, rate)
     if (site.folder / "made").exists():
         faults.repair(lab, site)
     else:
         cluster.ensure(lab, site)
-    if rate is not None and site.link:
-        links.limit(lab, site, rate)
 
 
 def _end_strays(lab: Lab) -> None:

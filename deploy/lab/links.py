@@ -21,8 +21,10 @@ from deploy.lab.processes import environment
 
 _NAMESPACES = Path("/run/netns")
 _INTERFACES = Path("/sys/class/net")
+_IPV6 = Path("/proc/sys/net/ipv6")
 _UPLINK = "uplink"  # the edge's end of the pair, in its namespace
 _PATIENCE = 30  # seconds for a command that takes milliseconds
+_HERE, _THERE = "192.0.2.1", "192.0.2.2"  # for trying: nobody's (RFC 5737), nor any lab's
 _UNITS = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 _IFF_UP = 1
 _PACKET = 72 * 2**10  # bytes; the most that the kernel hands over at once, with the headers it will have
@@ -36,16 +38,19 @@ class Wire(NamedTuple):
 
 
 def obstacle(lab_folder: Path) -> str | None:
-    """Why this process can't make links here, in the kernel's words; none if it can, which is tried."""
-    name = f"edgesync-{lab_folder.name}-probe{os.getpid()}-{link_key(lab_folder)}"
+    """Why this process can't make links here, in the kernel's words; none if it can: one is made, limited, removed."""
+    key, pid = link_key(lab_folder), os.getpid()
+    link = Link(
+        namespace=f"edgesync-{lab_folder.name}-probe{pid}-{key}", interface=f"{pid:x}-{key}", central=_HERE, edge=_THERE
+    )
     try:
-        _run(lab_folder, "ip", "netns", "add", name)
-        _run(lab_folder, "ip", "-n", name, "link", "add", _UPLINK, "type", "veth", "peer", "name", "other")
-        _run(lab_folder, "ip", "netns", "exec", name, "true")
+        try:
+            _make(lab_folder, link, _UNITS["gbit"])
+            _run(lab_folder, *_inside(link, ["true"]))
+        finally:
+            _remove(lab_folder, [link.interface], [link.namespace])
     except (LabError, FileNotFoundError) as error:
         return str(error)
-    finally:
-        _remove(lab_folder, namespaces=[name])
     return None
 
 
@@ -60,26 +65,7 @@ def make(lab: Lab, site: Site) -> None:
     """Make the site's link, in place of whatever is left of one, with the lab's limit on it."""
     link = _link(site)
     _remove(lab.folder, [link.interface], [link.namespace])
-    _run(lab.folder, "ip", "netns", "add", link.namespace)
-    pair = ("address", _hardware(link.central), "type", "veth", "peer", "name", _UPLINK, "netns", link.namespace)
-    _run(lab.folder, "ip", "link", "add", link.interface, *pair, "address", _hardware(link.edge))
-    # Without IPv6 addresses a silent link carries nothing.
-    _batch(
-        lab.folder,
-        f"link set lo up\naddress add {link.edge}/32 dev lo\nlink set {_UPLINK} addrgenmode none",
-        namespace=link.namespace,
-    )
-    join(lab, site)
-    if lab.rate:
-        limit(lab, site, lab.rate)
-    # A neighbour that need not be asked for: over a cut link, connecting would soon fail for want of an answer.
-    _batch(
-        lab.folder,
-        f"link set {link.interface} addrgenmode none\n"
-        f"address add {link.central}/32 peer {link.edge} dev {link.interface}\n"
-        f"neighbour replace {link.edge} lladdr {_hardware(link.edge)} nud permanent dev {link.interface}\n"
-        f"link set {link.interface} up",
-    )
+    _make(lab.folder, link, lab.rate)
 
 
 def cut(lab: Lab, site: Site) -> None:
@@ -89,13 +75,7 @@ def cut(lab: Lab, site: Site) -> None:
 
 def join(lab: Lab, site: Site) -> None:
     """Undo a cut; harmless without one."""
-    link = _link(site)
-    # The route went with the cut.
-    _batch(
-        lab.folder,
-        f"link set {_UPLINK} up\nroute replace {link.central} dev {_UPLINK} src {link.edge}",
-        namespace=link.namespace,
-    )
+    _join(lab.folder, _link(site))
 
 
 def carries(site: Site) -> bool:
@@ -104,16 +84,8 @@ def carries(site: Site) -> bool:
 
 
 def limit(lab: Lab, site: Site, rate: int) -> None:
-    """Let at most so many bits per second through each way; 0 lifts the limit.
-
-    Ten milliseconds may go at once, but never less than a packet as the kernel hands it over; a tenth of a second may
-    wait, and TCP feels the rest.
-    """
-    link = _link(site)
-    burst = max(rate // 8 // 100, _PACKET)
-    discipline = ("tbf", "rate", str(rate), "burst", str(burst), "latency", "100ms") if rate else ("noqueue",)
-    for where, end in (((), link.interface), (("-n", link.namespace), _UPLINK)):
-        _run(lab.folder, "tc", *where, "qdisc", "replace", "dev", end, "root", *discipline)
+    """Let at most so many bits per second through each way; 0 lifts the limit."""
+    _limit(lab.folder, _link(site), rate)
 
 
 def limited(lab: Lab, site: Site) -> int:
@@ -133,7 +105,7 @@ def wire(lab: Lab, site: str) -> Wire:
 
 def inside(site: Site, argv: Sequence[str]) -> list[str]:
     """The command line that runs a program in the site's network. The program keeps the pid and the environment."""
-    return ["ip", "netns", "exec", site.link.namespace, *argv] if site.link else list(argv)
+    return _inside(site.link, argv) if site.link else list(argv)
 
 
 def left(lab_folder: Path) -> tuple[list[str], list[str]]:
@@ -169,6 +141,53 @@ def shown(rate: int) -> str:
     return f"{rate / _UNITS[unit]:g}{unit}"
 
 
+def _make(lab_folder: Path, link: Link, rate: int) -> None:
+    _run(lab_folder, "ip", "netns", "add", link.namespace)
+    pair = ("address", _hardware(link.central), "type", "veth", "peer", "name", _UPLINK, "netns", link.namespace)
+    _run(lab_folder, "ip", "link", "add", link.interface, *pair, "address", _hardware(link.edge))
+    _batch(
+        lab_folder,
+        f"link set lo up\naddress add {link.edge}/32 dev lo\n{_quiet(_UPLINK)}",
+        namespace=link.namespace,
+    )
+    _join(lab_folder, link)
+    if rate:
+        _limit(lab_folder, link, rate)
+    # A neighbour that need not be asked for: over a cut link, connecting would soon fail for want of an answer.
+    _batch(
+        lab_folder,
+        f"{_quiet(link.interface)}"
+        f"address add {link.central}/32 peer {link.edge} dev {link.interface}\n"
+        f"neighbour replace {link.edge} lladdr {_hardware(link.edge)} nud permanent dev {link.interface}\n"
+        f"link set {link.interface} up",
+    )
+
+
+def _quiet(end: str) -> str:
+    """What keeps IPv6 from giving an end addresses, so that a silent link carries nothing: if the kernel has IPv6."""
+    return f"link set {end} addrgenmode none\n" if _IPV6.exists() else ""
+
+
+def _join(lab_folder: Path, link: Link) -> None:
+    # The route goes with a cut.
+    _batch(
+        lab_folder,
+        f"link set {_UPLINK} up\nroute replace {link.central} dev {_UPLINK} src {link.edge}",
+        namespace=link.namespace,
+    )
+
+
+def _limit(lab_folder: Path, link: Link, rate: int) -> None:
+    """Ten milliseconds may go at once, but never less than a packet as the kernel hands it over.
+
+    A tenth of a second may wait, and TCP feels the rest.
+    """
+    burst = max(rate // 8 // 100, _PACKET)
+    discipline = ("tbf", "rate", str(rate), "burst", str(burst), "latency", "100ms") if rate else ("noqueue",)
+    for where, end in (((), link.interface), (("-n", link.namespace), _UPLINK)):
+        _run(lab_folder, "tc", *where, "qdisc", "replace", "dev", end, "root", *discipline)
+
+
 def _link(site: Site) -> Link:
     if site.link is None:
         why = "is where the links begin" if site.name == HUB else "is on loopback, as its whole lab is"
@@ -182,6 +201,10 @@ def _seen(link: Link, what: str) -> str | None:
         return (_INTERFACES / link.interface / what).read_text().strip()
     except OSError:
         return None
+
+
+def _inside(link: Link, argv: Sequence[str]) -> list[str]:
+    return ["ip", "netns", "exec", link.namespace, *argv]
 
 
 def _hardware(address: str) -> str:
@@ -208,7 +231,12 @@ def _run(lab_folder: Path, *argv: str, given: str = "") -> str:
     # Marked as the lab's own: should we be killed, `down` waits for its end before it looks for what it made.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     env = environment(lab_folder, {"PATH": path})
-    done = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=_PATIENCE, env=env, check=False)
+    try:
+        done = subprocess.run(
+            argv, input=given, capture_output=True, text=True, timeout=_PATIENCE, env=env, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{' '.join(argv)}: no end after {_PATIENCE} s") from error
     if done.returncode != 0:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or f'exit {done.returncode}'}")
     return done.stdout

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from edgesync.domain.blocks import MIB, Digests, Extent, digests_of, of_zeros, runs
-from edgesync.errors import PermanentError
+import structlog
+
+from edgesync.clients.few_at_once import for_each
+from edgesync.domain.blocks import MIB, UNREADABLE, Digests, Extent, digests_of, of_zeros, runs
+from edgesync.errors import ForbiddenError, NotFoundError, UnreadableError
 
 if TYPE_CHECKING:
     from edgesync.clients.block_handles import Handles
     from edgesync.clients.checksum import Told
     from edgesync.clients.rbd_handle import Handle
 
-T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 # What one call asks about: what an OSD reads in a moment, and as many objects as answer at once.
 BATCH_BYTES = 32 * MIB
@@ -42,13 +44,15 @@ class Digesting:
         self._covered = bytearray(len(self._values))
         # 1 for each block that has to be read.
         self._unclear = bytearray(len(self._values))
+        # Layers of which the OSDs tell nothing.
+        self._mute: set[Handle] = set()
         self._what = f"take the digests of RBD image {handle.name}"
 
     async def digests(self) -> Digests:
         await self._look_into(self._handle, self._size)
         unclear = runs(_marked(self._unclear), block=self._block, size=self._size)
         step = max(READ, self._block)
-        await _each(self._read, (piece for extent in unclear for piece in _pieces(extent, step)))
+        await for_each((piece for extent in unclear for piece in _pieces(extent, step)), self._read, at_once=AT_ONCE)
         return Digests(size=self._size, block=self._block, values=self._values)
 
     async def _look_into(self, layer: Handle, limit: int, *, depth: int = 1) -> None:
@@ -56,7 +60,7 @@ class Digesting:
         extents = await self._handles.extents(layer, parents=False)
         size = layer.place.object_size
         objects = [piece for extent in extents for piece in _pieces(_cut(extent, limit), size) if self._seen(piece)]
-        await _each(lambda batch: self._ask(layer, batch), _batches(objects))
+        await for_each(_batches(objects), lambda batch: self._ask(layer, batch), at_once=AT_ONCE)
         below = Extent(offset=0, length=min(limit, layer.overlap))
         if not self._seen(below):
             return
@@ -65,8 +69,8 @@ class Digesting:
                 async with self._handles.opened(layer.name, lambda _: layer.parent()) as parent:
                     await self._look_into(parent, below.length, depth=depth + 1)
                 return
-        except PermanentError:
-            # Its pool is none of ours, say. The image itself may be read nevertheless.
+        except (ForbiddenError, NotFoundError):
+            # Its pool is none of ours, or it is needed no more. The image itself can be read, or says why not.
             pass
         self._note(below, None)
 
@@ -78,9 +82,13 @@ class Digesting:
         return extent.offset // self._block, -(-extent.end // self._block)
 
     async def _ask(self, layer: Handle, objects: Sequence[Extent]) -> None:
-        told = await self._handles.run(
-            self._what, lambda pool: pool.sums.told(self._what, layer.place, objects, self._block)
-        )
+        told: Sequence[Told | None] | None = None
+        if layer not in self._mute:
+            told = await self._handles.run(
+                self._what, lambda pool: pool.sums.told(self._what, layer.place, objects, self._block)
+            )
+        if told is None:
+            self._mute.add(layer)
         for extent, answer in zip(objects, told or repeat(None), strict=False):
             if answer is None or answer.values is not None:
                 self._note(extent, answer)
@@ -111,26 +119,18 @@ class Digesting:
                 self._values[position] = digest
 
     async def _read(self, piece: Extent) -> None:
-        data = await self._handles.run(self._what, lambda _: self._handle.read(piece.offset, piece.length))
         first, end = self._blocks(piece)
-        self._values[first:end] = digests_of(data, self._block)
-
-
-async def _each(work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
-    """Do it for each, a few at a time; the first failure ends it."""
-    queue = iter(items)
-
-    async def worker() -> None:
-        for item in queue:
-            await work(item)
-
-    workers = [asyncio.create_task(worker()) for _ in range(AT_ONCE)]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        try:
+            data = await self._handles.run(self._what, lambda _: self._handle.read(piece.offset, piece.length))
+        except UnreadableError as error:
+            if end - first > 1:
+                for block in _pieces(piece, self._block):
+                    await self._read(block)
+                return
+            log.warning(error.message)
+            self._values[first] = UNREADABLE
+        else:
+            self._values[first:end] = digests_of(data, self._block)
 
 
 def _batches(objects: Sequence[Extent]) -> Iterator[Sequence[Extent]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -34,6 +35,8 @@ class Handles:
         self._refusals = refusals
         self._calls = calls
         self._closers = Threads(f"rbd-{refusals.store}-close", limit=CLOSERS)
+        # Nobody uses them any more, and no thread has begun to close them.
+        self._unclosed: list[Handle] = []
 
     async def run(self, what: str, work: Callable[[RbdBlocks], T]) -> T:
         return await self._calls.run(what, work)
@@ -45,22 +48,43 @@ class Handles:
         try:
             yield await self.run(f"open RBD image {name}", lambda pool: handover.made(lambda: opening(pool)))
         finally:
-            await self._closed(name, handover)
+            if (handle := handover.over()) is not None:
+                self._unclosed.append(handle)
+            await self.close()
+
+    async def close(self) -> None:
+        """Close what nobody uses any more: the last image, and those for which there was no thread before."""
+        await asyncio.gather(*(self._close(handle) for handle in tuple(self._unclosed)))
 
     async def extents(self, handle: Handle, *, parents: bool) -> list[Extent]:
         """Its objects, each look within a deadline of its own."""
         what = f"look which objects RBD image {handle.name} has"
         found: list[Extent] = []
         for span in handle.spans():
-            found += await self.run(what, lambda _, span=span: handle.extents(span, parents=parents))  # type: ignore[misc]
+            found += await self.run(what, _looking(handle, span, parents=parents))
         return found
 
-    async def _closed(self, name: str, handover: Handover[Handle]) -> None:
+    async def _close(self, handle: Handle) -> None:
         try:
-            await self._closers.run(handover.end, deadline=self._refusals.deadline)
-        except (EdgesyncError, TimeoutError, NoThreadError) as trouble:
+            await self._closers.run(lambda: self._shut(handle), deadline=self._refusals.deadline)
+        except NoThreadError:
+            self._warn(handle, "no thread is free; it is closed with the next image")
+        except (EdgesyncError, TimeoutError) as trouble:
             # What was written is on disk; Ceph drops the lock and the watch of who does not answer.
-            log.warning("RBD image not closed", image=name, store=self._refusals.store, why=str(trouble) or "no answer")
+            self._warn(handle, str(trouble) or "no answer")
+
+    def _warn(self, handle: Handle, why: str) -> None:
+        log.warning("RBD image not closed", image=handle.name, store=self._refusals.store, why=why)
+
+    def _shut(self, handle: Handle) -> None:
+        """In the thread. Two may have been sent to do it."""
+        with suppress(ValueError):
+            self._unclosed.remove(handle)
+        handle.close()
+
+
+def _looking(handle: Handle, span: Extent, *, parents: bool) -> Callable[[RbdBlocks], list[Extent]]:
+    return lambda _: handle.extents(span, parents=parents)
 
 
 def _close(handle: Handle) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,24 +13,34 @@ from edgesync.clients.block_handles import Handles
 from edgesync.clients.block_layers import layers_of
 from edgesync.clients.ceph_calls import Calls
 from edgesync.clients.ceph_refusals import Refusals
+from edgesync.clients.ceph_threads import Threads
 from edgesync.domain.blocks import Digests, Extent, Flattening, Layout
-from edgesync.domain.layers import Layer
+from edgesync.domain.layers import PoolLayers
 from edgesync.domain.store import CephSettings, StoreId
 
 if TYPE_CHECKING:
     from edgesync.clients.rbd_blocks import RbdBlocks
     from edgesync.clients.rbd_handle import Handle
+    from edgesync.clients.rbd_manager import RbdManager
 
-# Calls to one store at a time: reads, writes and digests of all copies under way.
+# Calls to one store at a time: reads, writes and digests of all copies under way; and commands to its manager.
 THREADS = 12
+COMMANDS = 4
+# Store, name of the RBD image, bytes: told of what was written.
+OnSent = Callable[[StoreId, str, int], None]
+
+
+def _untold(_store: StoreId, _name: str, _size: int) -> None:
+    """Nobody counts."""
 
 
 class OpenImage:
     """Satisfies `Reading` and `Writing`."""
 
-    def __init__(self, handles: Handles, handle: Handle) -> None:
+    def __init__(self, handles: Handles, handle: Handle, on_sent: Callable[[int], None] = lambda _: None) -> None:
         self._handles = handles
         self._handle = handle
+        self._on_sent = on_sent
 
     @property
     def layout(self) -> Layout:
@@ -46,10 +56,12 @@ class OpenImage:
     async def write(self, offset: int, data: bytes | memoryview) -> None:
         what = f"write RBD image {self._handle.name}"
         await self._handles.run(what, lambda _: self._handle.write(offset, data))
+        self._on_sent(len(data))
 
     async def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:
         what = f"write RBD image {self._handle.name}"
         await self._handles.run(what, lambda _: self._handle.write_all(pieces))
+        self._on_sent(sum(len(data) for _, data in pieces))
 
 
 class CephBlocks:
@@ -59,11 +71,18 @@ class CephBlocks:
     line the calls under way share it: with 4 writes of 4 MiB at 10 Mbit/s each takes 13 s.
     """
 
-    def __init__(self, store: StoreId, settings: CephSettings, *, deadline: float) -> None:
+    def __init__(self, store: StoreId, settings: CephSettings, *, deadline: float, on_sent: OnSent = _untold) -> None:
         self.store = store
+        self._on_sent = on_sent
         refusals = Refusals(store=store, settings=settings, deadline=deadline)
         self._calls = Calls(f"rbd-{store}", refusals, lambda: _load(settings, refusals), limit=THREADS)
+        self._manager = Calls(f"mgr-{store}", refusals, lambda: _load_manager(settings, refusals), limit=COMMANDS)
         self._handles = Handles(refusals, self._calls)
+
+    @property
+    def threads(self) -> Mapping[str, Threads]:
+        """For figures: those for blocks (rbd), and those for the site's manager (mgr)."""
+        return {"rbd": self._calls.threads, "mgr": self._manager.threads}
 
     @asynccontextmanager
     async def reading(self, name: str) -> AsyncIterator[OpenImage]:
@@ -76,7 +95,7 @@ class CephBlocks:
             return pool.open_for_writing(name, take_over=take_over)
 
         async with self._handles.opened(name, opening) as handle:
-            yield OpenImage(self._handles, handle)
+            yield OpenImage(self._handles, handle, lambda size: self._on_sent(self.store, name, size))
 
     async def digests(self, name: str, block: int, *, snapshot: bool) -> Digests:
         async with self._handles.opened(name, lambda pool: pool.open(name, snapshot=snapshot)) as handle:
@@ -111,16 +130,19 @@ class CephBlocks:
     async def parent(self, name: str) -> str | None:
         return await self._calls.run(f"look for the parent of RBD image {name}", lambda pool: pool.parent(name))
 
-    async def layers(self, *, measured: bool = True) -> tuple[Layer, ...]:
+    async def layers(self, *, measured: bool = True) -> PoolLayers:
         return await layers_of(self._calls, measured=measured)
 
     async def flatten(self, name: str) -> None:
-        await self._calls.run(f"have RBD image {name} flattened", lambda pool: pool.flatten(name))
+        if await self.parent(name) is not None:
+            await self._manager.run(f"have RBD image {name} flattened", lambda manager: manager.flatten(name))
 
     async def tasks(self) -> tuple[Flattening, ...]:
-        return await self._calls.run("list the manager's tasks", lambda pool: pool.tasks())
+        return await self._manager.run("list the manager's tasks", lambda manager: manager.tasks())
 
     async def close(self) -> None:
+        await self._handles.close()
+        await self._manager.close()
         await self._calls.close()
 
 
@@ -129,3 +151,9 @@ def _load(settings: CephSettings, refusals: Refusals) -> RbdBlocks:
 
     share_arenas()
     return RbdBlocks(settings, refusals)
+
+
+def _load_manager(settings: CephSettings, refusals: Refusals) -> RbdManager:
+    from edgesync.clients.rbd_manager import RbdManager  # noqa: PLC0415
+
+    return RbdManager(settings, refusals)

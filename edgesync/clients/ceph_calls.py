@@ -32,34 +32,43 @@ class Calls(Generic[H]):
         self._name = name
         self._refusals = refusals
         self._load = load
-        self._threads = Threads(name, limit=limit)
+        self.threads = Threads(name, limit=limit)
         self._loading = threading.Lock()
         self._half: H | None = None
+        self._closed = False
 
     async def run(self, what: str, work: Callable[[H], T], *, deadline: float | None = None) -> T:
         """Do it in a thread. UnreachableError after `deadline` seconds, by default the store's."""
         try:
-            return await self._threads.run(
-                lambda: work(self._loaded()), deadline=self._refusals.deadline if deadline is None else deadline
+            return await self.threads.run(
+                lambda: work(self._loaded(what)), deadline=self._refusals.deadline if deadline is None else deadline
             )
         except NoThreadError as error:
-            raise self._refusals.busy(what, self._threads.limit) from error
+            raise self._refusals.busy(what, self.threads.limit) from error
         except TimeoutError as error:
             raise self._refusals.silent(what) from error
 
     async def close(self) -> None:
-        """Shut the connection down, or leave that to the last call that hangs."""
-        if self._half is not None:
-            # In a thread that no hung call can have taken.
-            with suppress(TimeoutError):
-                await Threads(f"{self._name}-close", limit=1).run(self._half.close, deadline=self._refusals.deadline)
+        """Shut the connection down, or leave that to the last call that hangs; without one, nothing happens."""
+        self._closed = True
+        # In a thread that no hung call can have taken.
+        with suppress(TimeoutError, NoThreadError):
+            await Threads(f"{self._name}-close", limit=1).run(self._end, deadline=self._refusals.deadline)
 
-    def _loaded(self) -> H:
+    def _loaded(self, what: str) -> H:
         """In a thread, for the import takes a while."""
         with self._loading:
+            if self._closed:
+                raise self._refusals.closed(what)
             if self._half is None:
                 try:
                     self._half = self._load()
                 except ImportError as error:
                     raise self._refusals.no_bindings() from error
             return self._half
+
+    def _end(self) -> None:
+        with self._loading:
+            half, self._half = self._half, None
+        if half is not None:
+            half.close()

@@ -7,17 +7,15 @@ from typing import Any
 
 import rados
 
-from edgesync.clients.ceph_connection import Session
 
-
-def ask_monitors(session: Session, prefix: str, **arguments: str) -> Any:
+def ask_monitors(cluster: rados.Rados, prefix: str, **arguments: str) -> Any:
     """The answer; `rados.OSError` with the errno of a refusal."""
-    return _answer(prefix, session.cluster.mon_command(_command(prefix, arguments), b""))
+    return _answer(prefix, cluster.mon_command(_command(prefix, arguments), b""))
 
 
-def ask_manager(session: Session, prefix: str, **arguments: str) -> Any:
-    """The same of a manager's module."""
-    return _answer(prefix, session.cluster.mgr_command(_command(prefix, arguments), b""))
+def ask_manager(cluster: rados.Rados, prefix: str, **arguments: str) -> Any:
+    """The same of a manager's module. Only on a connection without `rados_mon_op_timeout` (see `rbd_manager`)."""
+    return _answer(prefix, cluster.mgr_command(_command(prefix, arguments), b""))
 
 
 def _command(prefix: str, arguments: dict[str, str]) -> str:

@@ -28,7 +28,7 @@ LIMITS = ("rados_osd_op_timeout", "rados_mon_op_timeout", "client_mount_timeout"
 # Librados prints its troubles on stderr; ours is the daemon's log, and they reach it as errors.
 QUIET = {"log_to_stderr": "false", "err_to_stderr": "false"}
 # With one of these the cluster has answered, so the connection is good.
-ANSWERS = frozenset({errno.ENOENT, errno.EBUSY, errno.EEXIST, errno.ENOTEMPTY})
+ANSWERS = frozenset({errno.ENOENT, errno.EBUSY, errno.EEXIST, errno.ENOTEMPTY, errno.EIO})
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -51,12 +51,13 @@ class Connection:
         self._renewed: Renewed[Session] = Renewed(_shut_down)
 
     @contextmanager
-    def session(self, what: str) -> Iterator[Session]:
+    def asking(self, what: str, name: str = "") -> Iterator[Session]:
         """Lend the connection. A failure inside, unless it is an answer, makes the next call connect anew.
 
-        So does a refusal: new capabilities count from the next connection on.
+        So does a refusal: new capabilities count from the next connection on. Ceph's errors leave as those of
+        `edgesync.errors`, about the RBD image of that name, if any.
         """
-        with self.lent(what) as session, self.watched(session):
+        with translated(self._refusals, what, name), self.lent(what) as session, self.watched(session):
             yield session
 
     @contextmanager
@@ -87,34 +88,63 @@ class Connection:
         self._renewed.close()
 
     def _connect(self, what: str) -> Session:
-        """Every error says what to mend; none of them has had an effect."""
-        cluster = self._configured()
+        cluster = connect(self._settings, self._refusals, what, options=self._options)
         try:
-            cluster.connect()
-            return Session(cluster=cluster, pool=self._pool(cluster))
-        except rados.Error as error:
-            cluster.shutdown()
-            raise self._refusals.not_connected(what, error, getattr(error, "errno", None)) from error
+            with _connecting(self._refusals, what):
+                return Session(cluster=cluster, pool=self._pool(cluster))
         except BaseException:
             cluster.shutdown()
             raise
-
-    def _configured(self) -> rados.Rados:
-        settings = self._settings
-        for file in filter(None, (settings.conf, settings.keyring)):
-            if not os.access(file, os.R_OK):
-                raise self._refusals.unreadable(file)
-        options = {**options_of(settings, self._refusals.deadline), **self._options}
-        try:
-            return rados.Rados(conffile=settings.conf, rados_id=settings.user, conf=options)
-        except rados.Error as error:
-            raise self._refusals.unusable(settings.conf, error) from error
 
     def _pool(self, cluster: rados.Rados) -> rados.Ioctx:
         try:
             return cluster.open_ioctx(self._settings.pool)
         except rados.ObjectNotFound as error:
             raise self._refusals.no_pool() from error
+
+
+def connect(settings: CephSettings, refusals: Refusals, what: str, *, options: Mapping[str, str]) -> rados.Rados:
+    """A connection of the caller's own, to be shut down.
+
+    `options`: Ceph's own, beside the deadlines or in their place. Every error says what to mend; none of them has had
+    an effect.
+    """
+    cluster = _configured(settings, refusals, options)
+    try:
+        with _connecting(refusals, what):
+            cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        raise
+    return cluster
+
+
+def _configured(settings: CephSettings, refusals: Refusals, options: Mapping[str, str]) -> rados.Rados:
+    for file in filter(None, (settings.conf, settings.keyring)):
+        if not os.access(file, os.R_OK):
+            raise refusals.unreadable(file)
+    conf = {**options_of(settings, refusals.deadline), **options}
+    try:
+        return rados.Rados(conffile=settings.conf, rados_id=settings.user, conf=conf)
+    except rados.Error as error:
+        raise refusals.unusable(settings.conf, error) from error
+
+
+@contextmanager
+def _connecting(refusals: Refusals, what: str) -> Iterator[None]:
+    try:
+        yield
+    except rados.Error as error:
+        raise refusals.not_connected(what, error, getattr(error, "errno", None)) from error
+
+
+@contextmanager
+def translated(refusals: Refusals, what: str, name: str) -> Iterator[None]:
+    """Ceph's errors as those of `edgesync.errors`, with it as their cause."""
+    try:
+        yield
+    except (rados.Error, rbd.Error) as error:
+        raise refusals.refused(what, error, getattr(error, "errno", None), name=name) from error
 
 
 def options_of(settings: CephSettings, deadline: float) -> dict[str, str]:

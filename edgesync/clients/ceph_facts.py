@@ -9,15 +9,14 @@ object that doesn't exist is answered ENOENT when it is permitted, and EPERM whe
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import rados
 
 from edgesync.clients.ceph_commands import ask_monitors
-from edgesync.clients.ceph_connection import Connection, Session
+from edgesync.clients.ceph_connection import Connection
 from edgesync.clients.ceph_refusals import FORBIDDEN, Refusals
 from edgesync.domain.checkup import Monitored, Rights
 from edgesync.domain.store import CephSettings
@@ -38,8 +37,8 @@ class CephFacts:
         self._connection.close()
 
     def monitored(self) -> Monitored:
-        with self._asking("reach the monitors") as session:
-            health = ask_monitors(session, "status")["health"]
+        with self._connection.asking("reach the monitors") as session:
+            health = ask_monitors(session.cluster, "status")["health"]
             return Monitored(
                 fsid=session.cluster.get_fsid(),
                 for_rbd="rbd" in session.pool.application_list(),
@@ -52,28 +51,20 @@ class CephFacts:
             )
 
     def ahead(self) -> float:
-        with self._asking("read the monitors' clock") as session:
+        with self._connection.asking("read the monitors' clock") as session:
             before = datetime.now(UTC)
-            told = str(ask_monitors(session, "report")["timestamp"])
+            told = str(ask_monitors(session.cluster, "report")["timestamp"])
             middle = before + (datetime.now(UTC) - before) / 2
             return datetime.fromisoformat(told).timestamp() - middle.timestamp()
 
     def rights(self) -> Rights:
         absent = f"edgesync-doctor-{uuid4().hex}"
-        with self._asking("try what the key may do") as session:
+        with self._connection.asking("try what the key may do") as session:
             return Rights(
                 write=_permitted(lambda: session.pool.remove_object(absent)),
                 rbd_read=_permitted(lambda: session.pool.execute(absent, *READS)),
                 rbd_change=_permitted(lambda: session.pool.execute(absent, *CHANGES)),
             )
-
-    @contextmanager
-    def _asking(self, what: str) -> Iterator[Session]:
-        try:
-            with self._connection.session(what) as session:
-                yield session
-        except rados.Error as error:
-            raise self._refusals.refused(what, error, getattr(error, "errno", None)) from error
 
 
 def _permitted(operation: Callable[[], object]) -> bool:

@@ -13,10 +13,12 @@ from edgesync.domain.store import CephSettings, StoreId
 from edgesync.errors import (
     ConflictError,
     EdgesyncError,
+    ForbiddenError,
     NotFoundError,
     PermanentError,
     TransientError,
     UnreachableError,
+    UnreadableError,
 )
 
 # What Nova and Cinder clone from.
@@ -106,7 +108,7 @@ class Refusals:
     def busy(self, what: str, limit: int) -> UnreachableError:
         return UnreachableError(
             f"Can't {what} in {self.where}: {limit} other calls, as many as may be, still wait for Ceph.",
-            remedy="Look at the site's OSDs and the line to it; the calls end by themselves.",
+            remedy="Look at the site's OSDs and manager, and the line to it; the calls end by themselves.",
             sent=False,
         )
 
@@ -120,7 +122,7 @@ class Refusals:
     def silent(self, what: str, *, sent: bool = True) -> UnreachableError:
         return UnreachableError(
             f"Can't {what} in {self.where}: Ceph did not answer within {self.deadline:g} seconds.",
-            remedy=f"Look at the site's monitors and OSDs, and the line to it: {self._try}.",
+            remedy=f"Look at the site's monitors, manager and OSDs, and the line to it: {self._try}.",
             sent=sent,
         )
 
@@ -131,6 +133,13 @@ class Refusals:
             sent=sent,
         )
 
+    def changed(self, what: str, error: Exception) -> TransientError:
+        return TransientError(
+            f"Can't {what} in {self.where}: somebody has removed or resized it meanwhile: {error}.",
+            remedy="The next try looks again what there is, and makes it anew. If that goes on, look who else writes "
+            "to this pool.",
+        )
+
     def too_slow(self, name: str) -> TransientError:
         return TransientError(
             f"RBD image {name} in {self.where} has no good object map, and to look for each object takes too long.",
@@ -138,9 +147,16 @@ class Refusals:
             "object-map and fast-diff by rbd_default_features in glance-api's ceph.conf.",
         )
 
-    def forbidden(self, what: str) -> PermanentError:
+    def lost_data(self, what: str, error: Exception, *, offset: int, length: int) -> UnreadableError:
+        return UnreadableError(
+            f"Can't {what} in {self.where}: its bytes {offset}-{offset + length - 1}: {error}.",
+            remedy=f"`edgesync verify IMAGE --store {self.store} --repair` makes a copy good again from the hub's; "
+            f"`ceph --conf {self.settings.conf} --id {self.settings.user} health detail` tells which disk fails.",
+        )
+
+    def forbidden(self, what: str) -> ForbiddenError:
         user, pool = self.settings.user, self.settings.pool
-        return PermanentError(
+        return ForbiddenError(
             f"Can't {what} in {self.where}: client.{user} may not.",
             remedy=f"Give it the capabilities: `ceph auth caps client.{user} mon 'profile rbd' mgr 'profile rbd' "
             f"osd 'profile rbd pool={pool}'`, with one more `profile rbd pool=` for each pool with clones of images.",

@@ -32,6 +32,11 @@ class Threads:
         self._due: dict[asyncio.Future[Any], float] = {}
 
     @property
+    def busy(self) -> int:
+        """Calls under way, those that are stuck among them."""
+        return len(self._due)
+
+    @property
     def stuck(self) -> int:
         """Calls past their deadline whose thread still waits."""
         now = asyncio.get_running_loop().time()

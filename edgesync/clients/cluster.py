@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgesync.clients.ceph_calls import Calls
 from edgesync.clients.ceph_refusals import Refusals
+from edgesync.clients.ceph_threads import Threads
 from edgesync.domain.site import Capacity, RbdImage
 from edgesync.domain.store import CephSettings, StoreId
 
@@ -33,6 +34,11 @@ class CephCluster:
         self._deadline = deadline
         refusals = Refusals(store=store, settings=settings, deadline=deadline)
         self._calls = Calls(f"ceph-{store}", refusals, lambda: _load(settings, refusals), limit=THREADS)
+
+    @property
+    def threads(self) -> Threads:
+        """For figures."""
+        return self._calls.threads
 
     async def probe(self) -> Capacity | None:
         """Go to the monitors, then to an OSD, both within one deadline; the error says which of them is silent."""

@@ -15,6 +15,7 @@ import structlog
 
 from edgesync.clients import import_refusals, refusals
 from edgesync.clients.auth import Auth
+from edgesync.clients.certificates import OnCertificate
 from edgesync.clients.documents import document, of_image
 from edgesync.clients.level import find_level
 from edgesync.clients.listing import pages
@@ -39,7 +40,11 @@ def _unobserved(operation: str, status: str, seconds: float) -> None:
 
 
 class GlanceClient:
-    """One Glance endpoint. `on_request(operation, status, seconds)` is told of every HTTP exchange."""
+    """One Glance endpoint.
+
+    `on_request(operation, status, seconds)` is told of every HTTP exchange, `on_certificate` when the certificate ends
+    that was shown in it.
+    """
 
     def __init__(
         self,
@@ -51,11 +56,18 @@ class GlanceClient:
         attempts: int = 4,
         page_size: int = 1000,
         on_request: Observer = _unobserved,
+        on_certificate: OnCertificate = lambda _: None,
         sleep: Sleep = asyncio.sleep,
         pause: float = 0.5,
     ) -> None:
         self._transport = Transport(
-            auth, deadline=deadline, attempts=attempts, on_request=on_request, sleep=sleep, pause=pause
+            auth,
+            deadline=deadline,
+            attempts=attempts,
+            on_request=on_request,
+            on_certificate=on_certificate,
+            sleep=sleep,
+            pause=pause,
         )
         # The import request connects to its stores, too: it blocks until Ceph gives up.
         self._import_deadline = import_deadline

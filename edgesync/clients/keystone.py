@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,6 +19,12 @@ from edgesync.domain.checkup import Identity
 from edgesync.errors import UnreachableError
 
 T = TypeVar("T")
+# Result (ok, refused, unreachable), seconds: told of every log-in.
+OnLogin = Callable[[str, float], None]
+
+
+def _untold(_result: str, _seconds: float) -> None:
+    """Nobody counts."""
 
 
 class OpenStackAuth:
@@ -36,7 +43,9 @@ class OpenStackAuth:
         load_envvars: bool = True,
         deadline: float = 30.0,
         api_timeout: float = 10.0,
+        on_login: OnLogin = _untold,
     ) -> None:
+        self._on_login = on_login
         self._login = Login(
             cloud=cloud, config_files=config_files, region=region, load_envvars=load_envvars, api_timeout=api_timeout
         )
@@ -80,12 +89,24 @@ class OpenStackAuth:
         if self._usable is None:
             async with self._lock:
                 if self._usable is None:
-                    renew = self._stale
-                    self._access = await self._in_thread(lambda: self._login.access(renew=renew))
+                    self._access = await self._log_in(renew=self._stale)
                     self._stale = False
         if self._access is None:
             raise RuntimeError("a log-in ended without a token and without an error")
         return self._access
+
+    async def _log_in(self, *, renew: bool) -> Access:
+        began = time.monotonic()
+        result = "refused"
+        try:
+            access = await self._in_thread(lambda: self._login.access(renew=renew))
+            result = "ok"
+        except UnreachableError:
+            result = "unreachable"
+            raise
+        finally:
+            self._on_login(result, time.monotonic() - began)
+        return access
 
     @property
     def _usable(self) -> Access | None:

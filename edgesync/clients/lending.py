@@ -7,8 +7,7 @@ close an image that is being read crashes the process. So the last to leave ends
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
@@ -27,15 +26,6 @@ class Shared(Generic[R]):
         self._lock = threading.Lock()
         self._users = 0
         self._over = False
-
-    @contextmanager
-    def used(self) -> Iterator[R]:
-        """OverError once it has been ended."""
-        self.enter()
-        try:
-            yield self.thing
-        finally:
-            self.leave()
 
     def enter(self) -> None:
         with self._lock:
@@ -64,8 +54,10 @@ class Renewed(Generic[R]):
 
     def __init__(self, end: Callable[[R], None]) -> None:
         self._end = end
-        self._lock = threading.Lock()
+        # Nothing that takes time is done while it is held.
+        self._news = threading.Condition()
         self._shared: Shared[R] | None = None
+        self._making = False
         self._closed = False
 
     def enter(self, make: Callable[[], R], *, patience: float) -> Shared[R]:
@@ -73,22 +65,20 @@ class Renewed(Generic[R]):
 
         Whoever enters must leave.
         """
-        # Whoever makes it holds the lock.
-        if not self._lock.acquire(timeout=patience):
-            raise TimeoutError
-        try:
+        with self._news:
+            if not self._news.wait_for(lambda: self._closed or not self._making, patience):
+                raise TimeoutError
             if self._closed:
                 raise OverError
-            if self._shared is None:
-                self._shared = Shared(make(), self._end)
-            self._shared.enter()
-            return self._shared
-        finally:
-            self._lock.release()
+            if self._shared is not None:
+                self._shared.enter()
+                return self._shared
+            self._making = True
+        return self._made(make)
 
     def retire(self, thing: R) -> None:
         """Lend it to nobody else."""
-        with self._lock:
+        with self._news:
             shared = self._shared
             if shared is None or shared.thing is not thing:
                 return
@@ -96,12 +86,36 @@ class Renewed(Generic[R]):
         shared.end()
 
     def close(self) -> None:
-        """End it, and make no other."""
-        with self._lock:
+        """End it, and make no other; what is being made is ended by whoever makes it."""
+        with self._news:
             self._closed = True
             shared, self._shared = self._shared, None
+            self._news.notify_all()
         if shared is not None:
             shared.end()
+
+    def _made(self, make: Callable[[], R]) -> Shared[R]:
+        """One thread at a time comes here."""
+        try:
+            made = Shared(make(), self._end)
+        except BaseException:
+            self._settle(None)
+            raise
+        made.enter()
+        if not self._settle(made):
+            made.end()
+            made.leave()
+            raise OverError
+        return made
+
+    def _settle(self, made: Shared[R] | None) -> bool:
+        """Lend what was made, if anything; False when it has been closed meanwhile."""
+        with self._news:
+            self._making = False
+            if not self._closed:
+                self._shared = made
+            self._news.notify_all()
+            return not self._closed
 
 
 class Handover(Generic[R]):
@@ -123,10 +137,9 @@ class Handover(Generic[R]):
         self._end(thing)
         raise OverError
 
-    def end(self) -> None:
-        """End what was made; what is still being made is ended by whoever makes it."""
+    def over(self) -> R | None:
+        """What was made, for the caller to end; what is still being made is ended by whoever makes it."""
         with self._lock:
             self._over = True
             thing, self._thing = self._thing, None
-        if thing is not None:
-            self._end(thing)
+        return thing

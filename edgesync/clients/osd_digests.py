@@ -33,8 +33,11 @@ class OsdDigests:
     def close(self) -> None:
         self._renewed.close()
 
-    def told(self, what: str, place: Place, objects: Sequence[Extent], block: int) -> list[Told] | None:
-        """The digests of objects, by where they are in their image; None: they don't compute for us, so read."""
+    def told(self, what: str, place: Place, objects: Sequence[Extent], block: int) -> Sequence[Told | None] | None:
+        """The digests of objects, by where they are in their image.
+
+        None in place of one that has to be read; in place of all where the OSDs don't compute for us, or can't.
+        """
         if place.striped or place.object_size % block:
             return None
         try:
@@ -42,6 +45,9 @@ class OsdDigests:
         except UnsupportedError as error:
             self._say(f"librados can't: {error}")
         except ChecksumError as error:
+            if error.errno == errno.EIO:
+                # Which blocks are lost shows when they are read.
+                return [None] * len(objects)
             if error.errno not in REFUSED:
                 raise self._refusals.refused(what, error, error.errno) from error
             self._say(f"pool {place.pool} refuses: {error}")

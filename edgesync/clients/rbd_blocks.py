@@ -7,7 +7,6 @@ them it isn't. A rename is atomic for readers, and refused while there is one of
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,14 +15,14 @@ from urllib.parse import quote
 import rados
 import rbd
 
-from edgesync.clients.ceph_commands import ask_manager
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
 from edgesync.clients.osd_digests import OsdDigests
-from edgesync.clients.rbd_handle import Handle, Which, layout_of, translated
+from edgesync.clients.rbd_handle import Handle, Which, layout_of
 from edgesync.clients.rbd_layers import layer_of, parent_of
+from edgesync.clients.rbd_look import has_snapshot
 from edgesync.clients.rbd_trash import children_of, moving, trash
-from edgesync.domain.blocks import Flattening, Layout
+from edgesync.domain.blocks import Layout
 from edgesync.domain.layers import Layer
 from edgesync.domain.store import CephSettings
 
@@ -60,18 +59,18 @@ class RbdBlocks:
 
     def create(self, name: str, layout: Layout) -> None:
         what = f"create RBD image {name}"
-        with self._asking(what, name) as session, self._naming(what, name):
+        with self._connection.asking(what, name) as session, self._naming(what, name):
             order = layout.object_size.bit_length() - 1
             rbd.RBD().create(session.pool, name, layout.size, order, old_format=False, features=layout.features)
 
     def clone(self, base: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base}"
-        with self._asking(what, base) as session, self._naming(what, name):
+        with self._connection.asking(what, base) as session, self._naming(what, name):
             self._clone(session, base, session.pool, name, object_size)
 
     def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base} to {pool}/{name}"
-        with self._asking(what, base) as session:
+        with self._connection.asking(what, base) as session:
             try:
                 there = session.cluster.open_ioctx(pool)
             except rados.ObjectNotFound as error:
@@ -80,7 +79,7 @@ class RbdBlocks:
                 self._clone(session, base, there, name, object_size)
 
     def names(self) -> list[str]:
-        with self._asking("list the RBD images") as session:
+        with self._connection.asking("list the RBD images") as session:
             return sorted(rbd.RBD().list(session.pool))
 
     def layer(self, spec: str, *, clones: bool, measured: bool) -> Layer:
@@ -95,25 +94,25 @@ class RbdBlocks:
 
     def seal(self, name: str) -> None:
         what = f"take the snapshot of RBD image {name}"
-        with self._asking(what, name) as session, rbd.Image(session.pool, name) as image:
-            if not _has_snapshot(image):
+        with self._connection.asking(what, name) as session, rbd.Image(session.pool, name) as image:
+            if not has_snapshot(image):
                 image.create_snap(SNAPSHOT)
             if not image.is_protected_snap(SNAPSHOT):
                 image.protect_snap(SNAPSHOT)
 
     def location(self, name: str) -> str:
         """As Glance's driver writes it (glance_store, _drivers/rbd.py)."""
-        with self._asking("read the cluster's id", name) as session:
+        with self._connection.asking("read the cluster's id", name) as session:
             parts = (session.cluster.get_fsid(), self._settings.pool, name, SNAPSHOT)
             return "rbd://" + "/".join(quote(part, "") for part in parts)
 
     def rename(self, name: str, to: str) -> None:
         what = f"rename RBD image {name}"
-        with self._asking(what, name) as session, self._naming(what, to):
+        with self._connection.asking(what, name) as session, self._naming(what, to):
             rbd.RBD().rename(session.pool, name, to)
 
     def trash(self, name: str, *, delay: timedelta) -> None:
-        with self._asking(moving(name), name) as session:
+        with self._connection.asking(moving(name), name) as session:
             trash(session, self._refusals, name, delay=delay)
 
     def children(self, name: str) -> tuple[str, ...]:
@@ -123,32 +122,6 @@ class RbdBlocks:
     def parent(self, name: str) -> str | None:
         with self._looking(f"look for the parent of RBD image {name}", name) as image:
             return parent_of(image)
-
-    def flatten(self, name: str) -> None:
-        """Ask the manager, which goes on with it through restarts of its own; nothing happens when it is one already.
-
-        Where there is nothing to flatten it answers ENOENT.
-        """
-        what = f"have RBD image {name} flattened"
-        if self.parent(name) is None:
-            return
-        with self._managing(what, name) as session:
-            ask_manager(session, "rbd task add flatten", image_spec=f"{self._settings.pool}/{name}")
-
-    def tasks(self) -> tuple[Flattening, ...]:
-        with self._managing("list the manager's tasks") as session:
-            tasks = ask_manager(session, "rbd task list")
-        here = {"action": "flatten", "pool_name": self._settings.pool, "pool_namespace": ""}
-        return tuple(
-            Flattening(
-                image=task["refs"]["image_name"],
-                running=task.get("in_progress", False),
-                progress=task.get("progress", 0.0),
-                trouble=task.get("retry_message", ""),
-            )
-            for task in tasks
-            if here.items() <= task["refs"].items()
-        )
 
     def _clone(self, session: Session, base: str, pool: rados.Ioctx, name: str, object_size: int) -> None:
         with rbd.Image(session.pool, base, read_only=True) as image:
@@ -167,7 +140,7 @@ class RbdBlocks:
         )
 
     def _require_snapshot(self, image: rbd.Image, name: str) -> None:
-        if not _has_snapshot(image):
+        if not has_snapshot(image):
             raise self._refusals.no_snapshot(name)
         if not image.is_protected_snap(SNAPSHOT):
             raise self._refusals.unprotected(name)
@@ -180,30 +153,10 @@ class RbdBlocks:
             raise self._refusals.taken(what, name, pool=pool) from error
 
     @contextmanager
-    def _asking(self, what: str, name: str = "") -> Iterator[Session]:
-        with translated(self._refusals, what, name), self._connection.session(what) as session:
-            yield session
-
-    @contextmanager
     def _looking(self, what: str, name: str, *, pool: str | None = None) -> Iterator[rbd.Image]:
         with (
-            self._asking(what, name) as session,
+            self._connection.asking(what, name) as session,
             session.cluster.open_ioctx(pool or self._settings.pool) as there,
             rbd.Image(there, name, read_only=True) as image,
         ):
             yield image
-
-    @contextmanager
-    def _managing(self, what: str, name: str = "") -> Iterator[Session]:
-        try:
-            with self._connection.session(what) as session:
-                yield session
-        except rados.Error as error:
-            code = getattr(error, "errno", None)
-            if code == errno.ENOENT and name:
-                raise self._refusals.no_image(name) from error
-            raise self._refusals.unmanaged(what, error, code) from error
-
-
-def _has_snapshot(image: rbd.Image) -> bool:
-    return any(entry["name"] == SNAPSHOT for entry in image.list_snaps())

@@ -5,16 +5,17 @@ Several threads may use a handle at once; it is closed when the last of them has
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
-import rados
 import rbd
 
-from edgesync.clients.ceph_connection import Connection
+from edgesync.clients.ceph_connection import Connection, translated
 from edgesync.clients.ceph_refusals import Refusals
 from edgesync.clients.lending import OverError, Shared
+from edgesync.clients.rbd_look import has_map
 from edgesync.domain.blocks import Extent, Layout
 
 # What of an image's features a new one can be made with; the others tell of its state.
@@ -25,7 +26,8 @@ CREATABLE = (
     | rbd.RBD_FEATURE_FAST_DIFF
     | rbd.RBD_FEATURE_DEEP_FLATTEN
 )
-NO_MAP = rbd.RBD_FLAG_OBJECT_MAP_INVALID | rbd.RBD_FLAG_FAST_DIFF_INVALID
+# To write an image that has been removed, or beyond the end of one that has been made smaller.
+ANOTHER = frozenset({errno.ENOENT, errno.EINVAL})
 # Objects of an image without an object map that one call looks for: ten at a time, so that a line of 50 ms takes 2 s.
 SLICE = 400
 
@@ -58,8 +60,8 @@ class Which:
     id: str | None = None
     # None: the store's.
     pool: str | None = None
-    # By name or by RBD's number; None: the image as it is now.
-    snapshot: str | int | None = None
+    # By name; None: the image as it is now.
+    snapshot: str | None = None
     write: bool = False
 
 
@@ -105,18 +107,25 @@ class Handle:
         return found
 
     def read(self, offset: int, length: int) -> bytes:
-        with self._used(f"read RBD image {self.name}") as image:
-            return image.read(offset, length)
+        """UnreadableError where an OSD can't read what it has stored: nothing but that is wrong with the site."""
+        what = f"read RBD image {self.name}"
+        with self._used(what) as image:
+            try:
+                return image.read(offset, length)
+            except rbd.OSError as error:
+                if error.errno == errno.EIO:
+                    raise self._refusals.lost_data(what, error, offset=offset, length=length) from error
+                raise
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        with self._used(f"write RBD image {self.name}") as image:
+        with self._written() as image:
             image.write(_bytes(data), offset)
 
     def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:
         """All of them at once: a long line costs its delay once."""
         held = [(offset, _bytes(data)) for offset, data in pieces]
         under_way: list[rbd.Completion] = []
-        with self._used(f"write RBD image {self.name}") as image:
+        with self._written() as image:
             try:
                 under_way.extend(image.aio_write(data, offset, _nothing) for offset, data in held)
             finally:
@@ -165,7 +174,7 @@ class Handle:
 
     def _number(self, image: rbd.Image, which: Which) -> int:
         for entry in image.list_snaps():
-            if which.snapshot in {entry["name"], entry["id"]}:
+            if entry["name"] == which.snapshot:
                 return entry["id"]
         raise self._refusals.no_snapshot(self.name)
 
@@ -192,6 +201,17 @@ class Handle:
             self._image.leave()
 
     @contextmanager
+    def _written(self) -> Iterator[rbd.Image]:
+        what = f"write RBD image {self.name}"
+        with self._used(what) as image:
+            try:
+                yield image
+            except rbd.OSError as error:
+                if error.errno in ANOTHER:
+                    raise self._refusals.changed(what, error) from error
+                raise
+
+    @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
         with translated(self._refusals, what, self.name), self._connection.watched(self._session):
             yield
@@ -207,19 +227,6 @@ def layout_of(image: rbd.Image) -> Layout:
         object_size=image.stat()["obj_size"],
         features=image.features() & CREATABLE,
     )
-
-
-def has_map(image: rbd.Image) -> bool:
-    """Whether it knows which objects it has: 1 TiB in 22 ms."""
-    return bool(image.features() & rbd.RBD_FEATURE_FAST_DIFF) and not image.flags() & NO_MAP
-
-
-@contextmanager
-def translated(refusals: Refusals, what: str, name: str) -> Iterator[None]:
-    try:
-        yield
-    except (rados.Error, rbd.Error) as error:
-        raise refusals.refused(what, error, getattr(error, "errno", None), name=name) from error
 
 
 def _overlap(image: rbd.Image) -> int:

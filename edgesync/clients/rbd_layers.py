@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rbd
 
-from edgesync.clients.rbd_handle import has_map
+from edgesync.clients.rbd_look import has_map, held
 from edgesync.clients.rbd_trash import children_of
 from edgesync.domain.layers import Layer
 
@@ -17,8 +17,8 @@ def layer_of(image: rbd.Image, *, pool: str, name: str, clones: bool, measured: 
     parent = parent_of(image)
     own = shared = None
     if measured and has_map(image):
-        own = _objects(image, parents=False)
-        shared = _objects(image, parents=True) - own if parent is not None else 0
+        own = held(image, 0, image.size(), parents=False)
+        shared = held(image, 0, image.size(), parents=True) - own if parent is not None else 0
     return Layer(
         pool=pool,
         name=name,
@@ -40,14 +40,3 @@ def parent_of(image: rbd.Image) -> str | None:
     except rbd.ImageNotFound:
         return None
     return f"{pool}/{name}"
-
-
-def _objects(image: rbd.Image, *, parents: bool) -> int:
-    total = 0
-
-    def count(_: int, length: int, exists: bool) -> None:
-        nonlocal total
-        total += length if exists else 0
-
-    image.diff_iterate(0, image.size(), None, count, include_parent=parents, whole_object=True)
-    return total

@@ -17,7 +17,7 @@ import rbd
 from edgesync.clients.ceph_commands import ask_monitors
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
-from edgesync.clients.rbd_handle import has_map
+from edgesync.clients.rbd_look import has_map, has_snapshot, held
 from edgesync.clients.rbd_trash import children_of, moving, trash, watchers_of
 from edgesync.domain.site import Capacity, RbdImage
 from edgesync.domain.store import CephSettings
@@ -45,9 +45,9 @@ class RbdPool:
         A full cluster has `max_avail` 0. A dead manager's last figures stay for as long as nobody replaces it, and
         half a minute after its death the monitors call it unavailable (tried).
         """
-        with self._asking("reach the monitors") as session:
-            figures = ask_monitors(session, "df", detail="detail")
-            manager = ask_monitors(session, "status")["mgrmap"]["available"]
+        with self._connection.asking("reach the monitors") as session:
+            figures = ask_monitors(session.cluster, "df", detail="detail")
+            manager = ask_monitors(session.cluster, "status")["mgrmap"]["available"]
         for pool in figures["pools"]:
             if pool["name"] == self._settings.pool:
                 return _capacity(pool["stats"]) if manager else None
@@ -55,7 +55,7 @@ class RbdPool:
 
     def touch(self) -> None:
         """Go to an OSD and back by a read: pools are the user's, no place for objects of ours."""
-        with self._asking("read from an OSD") as session:
+        with self._connection.asking("read from an OSD") as session:
             try:
                 session.pool.stat(DIRECTORY)
             except rados.ObjectNotFound:
@@ -63,7 +63,7 @@ class RbdPool:
                 return
 
     def names(self) -> frozenset[str]:
-        with self._asking("list the RBD images") as session:
+        with self._connection.asking("list the RBD images") as session:
             return frozenset(rbd.RBD().list(session.pool))
 
     def inspect(self, name: str) -> RbdImage:
@@ -90,7 +90,7 @@ class RbdPool:
         with self._reading(f"measure RBD image {name}", name) as (_, image):
             size = image.size()
             if has_map(image):
-                return _written(image, 0, size)
+                return held(image, 0, size, parents=False)
             return self._written_without_map(name, image, size)
 
     def _written_without_map(self, name: str, image: rbd.Image, size: int) -> int:
@@ -100,33 +100,25 @@ class RbdPool:
         for start in range(0, size, step):
             if time.monotonic() > ends_at:
                 raise self._refusals.too_slow(name)
-            total += _written(image, start, min(step, size - start))
+            total += held(image, start, min(step, size - start), parents=False)
         return total
 
     def trash(self, name: str, *, delay: timedelta) -> None:
-        with self._asking(moving(name), name) as session:
+        with self._connection.asking(moving(name), name) as session:
             trash(session, self._refusals, name, delay=delay)
 
     def protect(self, name: str) -> None:
         what = f"protect the snapshot of RBD image {name}"
-        with self._asking(what, name) as session, rbd.Image(session.pool, name) as image:
-            if not any(entry["name"] == SNAPSHOT for entry in image.list_snaps()):
+        with self._connection.asking(what, name) as session, rbd.Image(session.pool, name) as image:
+            if not has_snapshot(image):
                 raise self._refusals.no_snapshot(name)
             if not image.is_protected_snap(SNAPSHOT):
                 image.protect_snap(SNAPSHOT)
 
     @contextmanager
     def _reading(self, what: str, name: str) -> Iterator[tuple[Session, rbd.Image]]:
-        with self._asking(what, name) as session, rbd.Image(session.pool, name, read_only=True) as image:
+        with self._connection.asking(what, name) as session, rbd.Image(session.pool, name, read_only=True) as image:
             yield session, image
-
-    @contextmanager
-    def _asking(self, what: str, name: str = "") -> Iterator[Session]:
-        try:
-            with self._connection.session(what) as session:
-                yield session
-        except (rados.Error, rbd.Error) as error:
-            raise self._refusals.refused(what, error, getattr(error, "errno", None), name=name) from error
 
 
 def _capacity(stats: dict[str, int]) -> Capacity:
@@ -134,14 +126,3 @@ def _capacity(stats: dict[str, int]) -> Capacity:
     if quota := stats["quota_bytes"]:
         available = max(0, min(available, quota - stats["stored"]))
     return Capacity(used=stats["stored"], available=available)
-
-
-def _written(image: rbd.Image, offset: int, length: int) -> int:
-    total = 0
-
-    def count(_: int, extent: int, exists: bool) -> None:
-        nonlocal total
-        total += extent if exists else 0
-
-    image.diff_iterate(offset, length, None, count, include_parent=False, whole_object=True)
-    return total

@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from edgesync.clients.auth import Auth
+from edgesync.clients.certificates import OnCertificate, watched
 from edgesync.clients.refusals import means_clones, plain, token_refused
 from edgesync.clients.streaming import Sleep, Upload
 from edgesync.errors import EdgesyncError, PermanentError, RequestError, TransientError, UnreachableError
@@ -77,8 +78,17 @@ class Transport:
     """HTTP with one service."""
 
     def __init__(
-        self, auth: Auth, *, deadline: float, attempts: int, on_request: Observer, sleep: Sleep, pause: float
+        self,
+        auth: Auth,
+        *,
+        deadline: float,
+        attempts: int,
+        on_request: Observer,
+        sleep: Sleep,
+        pause: float,
+        on_certificate: OnCertificate = lambda _: None,
     ) -> None:
+        self._on_certificate = on_certificate
         self._auth = auth
         self._deadline = deadline
         self._attempts = attempts
@@ -231,8 +241,9 @@ class Transport:
             return self._changing
 
     async def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        tls = await watched(await self._auth.tls(), self._on_certificate)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=await self._auth.tls(), limit=32, force_close=fresh),
+            connector=aiohttp.TCPConnector(ssl=tls, limit=32, force_close=fresh),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "edgesync"},
             middlewares=(_once,) if fresh else (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -16,7 +17,7 @@ from edgesync.config.expectations import (
     member_of,
     one_of,
 )
-from edgesync.config.quantities import Size
+from edgesync.config.quantities import Seconds, Size, lasting
 from edgesync.config.section import Section
 from edgesync.config.units import format_size
 from edgesync.config.wording import found
@@ -135,6 +136,7 @@ class PolicyEntry(Section):
     prune_limit: Annotated[int, counting(1, 10_000)] = 10
     repair: Annotated[Repair, member_of(Repair)] | None = None
     engine: Annotated[EngineChoice, member_of(EngineChoice)] = EngineChoice.AUTO
+    lag_objective: Annotated[Seconds, lasting("1m", "90d")] | None = None
 
     def to_domain(self) -> Policy:
         return Policy(
@@ -149,4 +151,5 @@ class PolicyEntry(Section):
             prune_limit=self.prune_limit,
             repair=self.repair,
             engine=self.engine,
+            lag_objective=None if self.lag_objective is None else timedelta(seconds=self.lag_objective),
         )

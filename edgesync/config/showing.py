@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgesync.config.policy_entry import REST
-from edgesync.config.units import format_rate, format_share, format_size
+from edgesync.config.units import format_duration, format_rate, format_share, format_size
 from edgesync.config.windows import format_window
 from edgesync.domain.bandwidth import Bandwidth, TimedRate
 from edgesync.domain.policy import ALL, Match, Policy
@@ -48,6 +48,7 @@ def show_policy(policy: Policy, hub: StoreId) -> dict[str, Any]:
             "prune_limit": policy.prune_limit,
             "repair": str(policy.repair) if policy.repair else None,
             "engine": str(policy.engine),
+            "lag_objective": format_duration(policy.lag_objective.total_seconds()) if policy.lag_objective else None,
         }
     )
 

@@ -7,7 +7,8 @@ import random
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 from edgesync.clients.blocks import CephBlocks
 from edgesync.clients.cluster import CephCluster
@@ -31,6 +32,7 @@ from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
 from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
+from edgesync.execute.rbd.engine import RbdEngine
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
 from edgesync.execute.stuck import Stuck
@@ -46,8 +48,6 @@ from edgesync.observe.observer import Observer
 from edgesync.observe.sites import Sites
 from edgesync.plan.locks import Locks
 
-# Operation, status, seconds: told of every exchange with Glance.
-OnRequest = Callable[[str, str, float], None]
 Clusters = Mapping[StoreId, Cluster]
 # Where no API is served.
 NOBODY = Access(files=())
@@ -66,6 +66,7 @@ class Daemon:
     cycle: Cycle
     loop: Loop
     runner: Runner
+    mover: RbdEngine
     verifier: Verifier
     scrub: Scrub
     recorder: Recorder
@@ -134,16 +135,23 @@ def scene_of(
 
 
 @asynccontextmanager
-async def connected(settings: Settings, on_request: OnRequest = lambda *_: None) -> AsyncIterator[GlanceClient]:
+async def connected(
+    settings: Settings,
+    *,
+    on_request: Callable[[str, str, float], None] = lambda *_: None,
+    on_login: Callable[[str, float], None] = lambda *_: None,
+    on_certificate: Callable[[datetime], None] = lambda _: None,
+) -> AsyncIterator[GlanceClient]:
     """A Glance client with the settings' credentials."""
     files = [str(settings.clouds_file)] if settings.clouds_file else None
-    auth = OpenStackAuth(cloud=settings.cloud, config_files=files, region=settings.region)
+    auth = OpenStackAuth(cloud=settings.cloud, config_files=files, region=settings.region, on_login=on_login)
     try:
         async with GlanceClient(
             auth,
             deadline=settings.glance.timeout,
             page_size=settings.glance.page_size,
             on_request=on_request,
+            on_certificate=on_certificate,
         ) as glance:
             yield glance
     finally:
@@ -151,7 +159,7 @@ async def connected(settings: Settings, on_request: OnRequest = lambda *_: None)
 
 
 @asynccontextmanager
-async def reached(settings: Settings) -> AsyncIterator[Clusters]:
+async def reached(settings: Settings) -> AsyncIterator[Mapping[StoreId, CephCluster]]:
     """A client for the cluster of each store that says how to reach its Ceph; nothing is connected yet."""
     clusters = {
         store: CephCluster(store, entry.ceph, deadline=settings.probes.deadline)
@@ -165,10 +173,10 @@ async def reached(settings: Settings) -> AsyncIterator[Clusters]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Mapping[StoreId, Blocks]]:
+async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[StoreId, CephBlocks]]:
     """The same for the rbd engine, whose connections are its own."""
     blocks = {
-        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline)
+        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=metrics.copies.sent)
         for store, entry in settings.stores.items()
         if entry.ceph is not None
     }
@@ -186,12 +194,23 @@ async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator
         now = clock.now()
         showcase = Showcase(health=Health(started_at=now, config=ConfigHealth(loaded_at=now)))
         metrics = Metrics(showcase)
-        journal = await open_journal(settings.journal.url)
+        journal = await open_journal(settings.journal.url, on_transaction=metrics.transaction)
         stack.push_async_callback(journal.close)
         await journal.claim()
-        glance = await stack.enter_async_context(connected(settings, metrics.request))
+        glance = await stack.enter_async_context(
+            connected(
+                settings,
+                on_request=metrics.request,
+                on_login=metrics.login,
+                on_certificate=partial(metrics.certificate, "glance"),
+            )
+        )
         clusters = await stack.enter_async_context(reached(settings))
-        blocks = await stack.enter_async_context(opened(settings))
+        blocks = await stack.enter_async_context(opened(settings, metrics))
+        metrics.machinery.threads = {
+            **{(store, "ceph"): cluster.threads for store, cluster in clusters.items()},
+            **{(store, use): threads for store, pool in blocks.items() for use, threads in pool.threads.items()},
+        }
         daemon = assemble(
             settings,
             glance=glance,
@@ -203,6 +222,7 @@ async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator
             metrics=metrics,
             access=access,
         )
+        stack.callback(daemon.mover.close)
         stack.push_async_callback(daemon.sites.close)
         yield daemon
 
@@ -230,7 +250,7 @@ def assemble(
     loop: Loop
 
     def ended(attempt: Attempt, entry: StoreResult, seconds: float) -> None:
-        metrics.ended(attempt.work, entry.store, entry.result, seconds)
+        metrics.ended(attempt, entry, seconds)
         if entry.result in {CopyResult.COPIED, CopyResult.REMOVED, CopyResult.REVERTED}:
             sites.unverified(attempt.image, entry.store)
         if not attempt.work.brings:
@@ -239,8 +259,14 @@ def assemble(
         if entry.result is CopyResult.COPIED and image is not None:
             recollection.copied(entry.store, image.size or 0, seconds)
 
+    metrics.machinery.allowed = lambda store: tuning.allowed(store, clock.now())
     recorder = Recorder(
-        journal=journal, clock=clock, tuning=tuning, on_result=ended, on_change=lambda: cycle.ledger_changed()
+        journal=journal,
+        clock=clock,
+        tuning=tuning,
+        on_result=ended,
+        on_change=lambda: cycle.ledger_changed(),
+        on_stall=metrics.copies.stalled,
     )
     bench = Workbench(
         glance=glance,
@@ -336,6 +362,7 @@ def assemble(
         cycle=cycle,
         loop=loop,
         runner=runner,
+        mover=engines.blocks,
         verifier=verifier,
         scrub=scrub,
         recorder=recorder,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 
@@ -17,7 +18,7 @@ from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import MIB, Flattening
 from edgesync.domain.image import Image
 from edgesync.domain.job import Event, EventKind
-from edgesync.domain.layers import Flattened, SiteLayers
+from edgesync.domain.layers import Flattened, PoolLayers, SiteLayers
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import RbdImage
 from edgesync.domain.store import StoreId
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 # neither is faster in a row; the first small write to an object, which copies it up, takes twice as long for 8 MiB.
 DISK_OBJECT = 8 * MIB
 LEAST_DISK_OBJECT = 4 * MIB
+# Images that can't be looked at, before they are only counted.
+NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,11 +111,21 @@ class Layering:
         place = self._places[store]
         try:
             async with patience(f"{store} has not told its layers", "ask for this store alone, or look at the site"):
-                layers = await place.blocks.layers()
+                found = await place.blocks.layers()
                 tasks, trouble = await _tasks(place.blocks)
         except EdgesyncError as error:
             return SiteLayers(store=store, pool=place.pool, trouble=error.message, remedy=error.remedy)
-        return SiteLayers(store=store, pool=place.pool, layers=layers, flattening=tasks, trouble=trouble)
+        missing = _missing(found)
+        return SiteLayers(
+            store=store,
+            pool=place.pool,
+            layers=found.layers,
+            unseen=found.unseen,
+            left_out=found.left_out,
+            flattening=tasks,
+            trouble="; ".join(filter(None, (missing, trouble))),
+            remedy=f"`rbd info` tells more of each: look at them at {store}" if found.unseen else "",
+        )
 
     async def _copy(self, wanted: str, named: str) -> tuple[Image, StoreId, Place]:
         """RequestError or NotFoundError where there is no such copy, or nobody can look at it."""
@@ -153,6 +166,18 @@ class Layering:
         event = Event(at=self._desk.clock.now(), kind=kind, message=message, image=image.id, store=store)
         await self._desk.journal.add_events([event])
         log.info(message, image=image.id, store=store)
+
+
+def _missing(found: PoolLayers) -> str:
+    """What of the pool is not shown; empty: nothing."""
+    parts = []
+    if found.unseen:
+        named = "; ".join(f"{spec}: {why}" for spec, why in islice(found.unseen.items(), NAMED))
+        more = f"; and {len(found.unseen) - NAMED} more" if len(found.unseen) > NAMED else ""
+        parts.append(f"{len(found.unseen)} can't be looked at: {named}{more}")
+    if found.left_out:
+        parts.append(f"{found.left_out} more disks were not looked at: each is shown without its sizes")
+    return "; ".join(parts)
 
 
 async def _tasks(blocks: Blocks) -> tuple[tuple[Flattening, ...], str]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from edgesync.domain.blocks import Digests, Extent, Flattening, Layout
-from edgesync.domain.layers import Layer
+from edgesync.domain.layers import PoolLayers
 
 
 class Reading(Protocol):
@@ -25,7 +25,7 @@ class Reading(Protocol):
         ...
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Exactly so many bytes."""
+        """Exactly so many bytes. UnreadableError where the site's disks have lost them."""
         ...
 
 
@@ -36,7 +36,10 @@ class Writing(Protocol):
     def layout(self) -> Layout: ...
 
     async def write(self, offset: int, data: bytes | memoryview) -> None:
-        """On disk when it returns. UnreachableError: it may be there, in part."""
+        """On disk when it returns. UnreachableError: it may be there, in part.
+
+        TransientError when the image is no longer what it was: removed, or resized.
+        """
         ...
 
     async def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:
@@ -78,7 +81,10 @@ class Blocks(Protocol):
         ...
 
     async def digests(self, name: str, block: int, *, snapshot: bool) -> Digests:
-        """What the image, or its `snap`, holds: computed on the OSDs where they can and we may, else read."""
+        """What the image, or its `snap`, holds: computed on the OSDs where they can and we may, else read.
+
+        Blocks that the site's disks have lost are UNREADABLE, so that they differ from what they should be.
+        """
         ...
 
     async def seal(self, name: str) -> None:
@@ -105,12 +111,13 @@ class Blocks(Protocol):
         """What it is a clone of, as pool/image; None where it depends on nothing."""
         ...
 
-    async def layers(self, *, measured: bool = True) -> tuple[Layer, ...]:
-        """Every image in the pool, and what was cloned from them into other pools, by name.
+    async def layers(self, *, measured: bool = True) -> PoolLayers:
+        """Every image in the pool, and what was cloned from them into other pools.
 
         Nothing of the data is read. Disks beyond the first hundreds are left out: they are among the clones of what
-        they lie on. Without `measured` nothing is counted of what images hold and share: of a clone of 10 GiB in
-        objects of 64 KiB that takes 0.2 s of a core, and all the rest 12 ms (tried).
+        they lie on. What is odd about one image hides no other. Without `measured` nothing is counted of what images
+        hold and share: of a clone of 10 GiB in objects of 64 KiB that takes 0.2 s of a core, and all the rest 12 ms
+        (tried).
         """
         ...
 

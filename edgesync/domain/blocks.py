@@ -25,6 +25,11 @@ MOST_BLOCKS = 1 << 20
 LENGTHS = 64
 
 
+# Stands for the digest of a block that can't be read, and differs from all: that data have it is as likely as that two
+# blocks which differ share their digest.
+UNREADABLE = 0x9E3779B97F4A7C15
+
+
 def block_size(size: int) -> int:
     """The block of an image of so many bytes: 64 KiB up to 64 GiB, then the next power of two that will do."""
     block = SMALLEST_BLOCK

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from edgesync.domain.blocks import Flattening
 from edgesync.domain.image import ImageId
@@ -39,6 +40,18 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PoolLayers:
+    """What a look at all of a store's pool has found."""
+
+    # By name.
+    layers: tuple[Layer, ...]
+    # What is there and can't be looked at, as pool/name, and why.
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    # How many disks were not looked at, because there are so many.
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SiteLayers:
     """What there is at one site."""
 
@@ -46,6 +59,9 @@ class SiteLayers:
     # That of Glance's images; what is in others are disks.
     pool: str
     layers: tuple[Layer, ...] = ()
+    # As in `PoolLayers`.
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    left_out: int = 0
     flattening: tuple[Flattening, ...] = ()
     # What can't be told, and why; empty: nothing.
     trouble: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -90,6 +91,8 @@ class Policy:
     repair: Repair | None = None
     # Who moves the data.
     engine: EngineChoice = EngineChoice.AUTO
+    # How long a copy may be missing before somebody is told; None: for ever.
+    lag_objective: timedelta | None = None
 
     def targets(self, writable: frozenset[StoreId]) -> frozenset[StoreId]:
         return writable if self.stores is None else self.stores

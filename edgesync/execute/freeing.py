@@ -105,9 +105,8 @@ class Freeing:
     async def _site(self, store: StoreId, blocks: Blocks, scene: Scene) -> bool:
         copies = {image.id for image in scene.images.values() if store in image.stores and is_image_id(image.id)}
         leaving = {image for image, where in scene.leaving if where == store}
-        layers = {
-            layer.name: layer for layer in await blocks.layers(measured=False) if layer.pool == self._pools[store]
-        }
+        seen = await blocks.layers(measured=False)
+        layers = {layer.name: layer for layer in seen.layers if layer.pool == self._pools[store]}
         members = members_of(layers.values(), pool=self._pools[store], copies=copies, leaving=leaving)
         self._bases[store] = bases_of(members)
         longest = self._tuning.layering.max_depth if scene.shorten else len(members)

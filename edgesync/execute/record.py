@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from edgesync.domain.action import SettleJob, Start
-from edgesync.domain.copy import Failure, Stall
+from edgesync.domain.copy import Failure, Stall, StallCause
 from edgesync.domain.image import Image
 from edgesync.domain.job import (
     Attempt,
@@ -60,6 +60,8 @@ class Recorder:
     on_result: Callable[[Attempt, StoreResult, float], None]
     # Told when the journal changed, so that the next plan reads it again.
     on_change: Callable[[], None]
+    # Told when an import ceases to get on.
+    on_stall: Callable[[StoreId, StallCause], None] = lambda *_: None
 
     async def open(self, action: Start, image: Image | None) -> Attempt:
         """Write down that something is about to be done; ConflictError when an attempt at the image is open.
@@ -121,6 +123,7 @@ class Recorder:
 
     async def stalled(self, attempt: Attempt, stall: Stall) -> None:
         """The import has not got on for too long."""
+        self.on_stall(stall.store, stall.cause)
         await self._write(self.journal.add_events([stall_event(attempt, stall, self.clock.now())]))
         log.error(
             "import stalled", image=attempt.image, store=stall.store, cause=stall.cause, why=stall.why, next=stall.next

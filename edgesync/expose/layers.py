@@ -52,6 +52,10 @@ class SiteLayersView(BaseModel):
     store: str
     trouble: str
     remedy: str
+    # What is there and can't be looked at, as pool/name, and why.
+    unseen: dict[str, str]
+    # How many disks were not looked at: they are among the layers, without their sizes.
+    left_out: int
     layers: list[LayerView]
 
 
@@ -81,7 +85,12 @@ def flattened_view(flattened: Flattened) -> FlattenedView:
 
 def site_layers_view(site: SiteLayers, images: Mapping[ImageId, Image]) -> SiteLayersView:
     return SiteLayersView(
-        store=site.store, trouble=site.trouble, remedy=site.remedy, layers=_Tree(site, images).roots()
+        store=site.store,
+        trouble=site.trouble,
+        remedy=site.remedy,
+        unseen=dict(site.unseen),
+        left_out=site.left_out,
+        layers=_Tree(site, images).roots(),
     )
 
 
@@ -102,12 +111,16 @@ class _Tree:
                     self._children.setdefault((layer.spec, True), set()).add(clone)
 
     def roots(self) -> list[LayerView]:
+        above = {spec for children in self._children.values() for spec in children}
         lowest = [layer.spec for layer in self._site.layers if layer.parent is None]
+        lowest += self._site.unseen.keys() - above
         gone = [spec for spec, there in self._children if not there]
         return [*(self._gone(spec) for spec in sorted(gone)), *(self._view(spec, 0) for spec in sorted(lowest))]
 
     def _there(self, layer: Layer) -> bool:
-        """Whether its parent is."""
+        """Whether its parent is, as far as anybody can look."""
+        if layer.parent in self._site.unseen:
+            return True
         parent = self._known.get(layer.parent or "")
         return parent is not None and parent.id == layer.parent_id
 
@@ -130,7 +143,7 @@ class _Tree:
             own=layer.own if layer is not None else None,
             shared=layer.shared if layer is not None else None,
             flattening=_flattening_view(self._tasks.get(name)) if pool == self._site.pool else None,
-            complete=layer is None or layer.clones is not None,
+            complete=spec not in self._site.unseen and (layer is None or layer.clones is not None),
             layers=list(self._above((spec, True), depth)),
         )
 

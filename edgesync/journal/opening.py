@@ -16,9 +16,10 @@ from edgesync.journal.engine import Place
 from edgesync.journal.faults import translated
 from edgesync.journal.migrate import Schema, inspect, upgrade
 from edgesync.journal.store import SqlJournal
+from edgesync.journal.timing import OnTransaction, untold
 
 
-async def open_journal(url: str, *, readonly: bool = False) -> SqlJournal:
+async def open_journal(url: str, *, readonly: bool = False, on_transaction: OnTransaction = untold) -> SqlJournal:
     """Open the journal, made or brought up to date if need be; nobody else may have claimed it for that.
 
     With `readonly` nothing is created or changed, a daemon may be at work on it, and one that does not exist yet
@@ -26,10 +27,10 @@ async def open_journal(url: str, *, readonly: bool = False) -> SqlJournal:
     """
     place = Place.parse(url)
     with translated():
-        return await (_open_for_reading(place) if readonly else _open(place))
+        return await (_open_for_reading(place) if readonly else _open(place, on_transaction))
 
 
-async def _open(place: Place) -> SqlJournal:
+async def _open(place: Place, on_transaction: OnTransaction) -> SqlJournal:
     if place.file is not None:
         await asyncio.to_thread(_check_folder, place.file)
     async with AsyncExitStack() as opened:
@@ -39,7 +40,7 @@ async def _open(place: Place) -> SqlJournal:
             async with claim.locked(engine):
                 await upgrade(engine)
         opened.pop_all()
-    return SqlJournal(engine, claim)
+    return SqlJournal(engine, claim, on_transaction)
 
 
 async def _open_for_reading(place: Place) -> SqlJournal:
@@ -53,12 +54,12 @@ async def _open_for_reading(place: Place) -> SqlJournal:
                 )
             if schema is Schema.CURRENT:
                 opened.pop_all()
-                return SqlJournal(engine, None)
+                return SqlJournal(engine, None, untold)
     async with AsyncExitStack() as opened:
         nothing = _kept(engines.connect_to_nothing(), opened)
         await upgrade(nothing)
         opened.pop_all()
-    return SqlJournal(nothing, None)
+    return SqlJournal(nothing, None, untold)
 
 
 def _kept(engine: AsyncEngine, opened: AsyncExitStack) -> AsyncEngine:

@@ -23,6 +23,7 @@ from edgesync.journal.engine import reading
 from edgesync.journal.faults import translated
 from edgesync.journal.packing import pack
 from edgesync.journal.records import to_known_digests
+from edgesync.journal.timing import OnTransaction, timed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,7 +36,8 @@ class SqlJournal:
     driver that is interrupted half-way may keep its connection, and with it the lock that every other write needs.
     """
 
-    def __init__(self, engine: AsyncEngine, claim: Claim | None) -> None:
+    def __init__(self, engine: AsyncEngine, claim: Claim | None, on_transaction: OnTransaction) -> None:
+        self._on_transaction = on_transaction
         self._engine = engine
         self._reads = reading(engine)
         # None: opened for reading.
@@ -151,8 +153,9 @@ class SqlJournal:
         self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         async def transaction() -> T:
-            with translated():
+            with timed("read", self._on_transaction) as begun, translated():
                 async with self._reads.begin() as connection:
+                    begun()
                     return await work(connection, *args, **kwargs)
 
         return await self._whole(transaction())
@@ -163,8 +166,9 @@ class SqlJournal:
         claim = self._writable()
 
         async def transaction() -> T:
-            with translated():
+            with timed("write", self._on_transaction) as begun, translated():
                 async with self._turn, self._engine.begin() as connection:
+                    begun()
                     await claim.check(connection)
                     return await work(connection, *args, **kwargs)
 

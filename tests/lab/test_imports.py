@@ -217,6 +217,9 @@ def test_an_import_does_without_a_dead_site_unless_it_is_all_or_nothing(daemon: 
 
 
 def test_all_or_nothing_that_fails_at_the_last_site_leaves_nothing(daemon: DaemonProcess, web: str) -> None:
+    # An audit in between would find what is in the way, and nothing would be sent before a person has looked.
+    often = daemon.setting("audit")
+    daemon.configure(audit={**often, "every": "1h"})
     daemon.start()
     assert daemon.command("pause", "--store", "dcn1").returncode == 0
     source = (f"{web}/image", "--disk-format", "raw", "--all-stores", "--name", "n", "--no-allow-failure")
@@ -225,8 +228,9 @@ def test_all_or_nothing_that_fails_at_the_last_site_leaves_nothing(daemon: Daemo
     tamper.make_partial(daemon.lab, "dcn1", job["image"], SIZE)
     assert daemon.command("resume", "--store", "dcn1").returncode == 0
     ended = daemon.until_over(job["id"])
-    print(ended)
     assert results(ended) == dict.fromkeys(SITES, "failed")
+    daemon.configure(audit=often)
+    daemon.hang_up()
     daemon.until(lambda: job["image"] not in rbd_images(daemon.lab, "dcn1"), "what was in the way is trashed")
     assert [entry.name for entry in tamper.trash_list(daemon.lab, "dcn1")] == [job["image"]]
     tamper.empty_trash(daemon.lab, "dcn1")

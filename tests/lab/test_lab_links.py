@@ -16,6 +16,9 @@ import pytest
 from deploy.lab import links, processes, registry
 from deploy.lab.errors import LabError
 from deploy.lab.layout import ROOT, Lab, Network, Site
+from tests.lab.conftest import needs_links
+
+pytestmark = needs_links
 
 MIB = 2**20
 LISTENER = """

@@ -13,6 +13,8 @@ from deploy.lab.faults import How
 from deploy.lab.layout import HOME, Lab, Network
 from tests.lab import conftest
 
+pytestmark = conftest.needs_links
+
 MIB = 2**20
 BARE = f"test-bare{conftest.WORKER}"
 Run = Callable[..., subprocess.CompletedProcess[str]]

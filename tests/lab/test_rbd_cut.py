@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from deploy.lab import faults, links
 from deploy.lab.faults import How
 from deploy.lab.layout import Lab
+from tests.lab.conftest import needs_links
 from tests.lab.daemon import MIB, DaemonProcess
+
+pytestmark = needs_links
 
 EDGES = ("dcn0", "dcn1")
 # Seconds for which a line is cut, once the other sites are done.

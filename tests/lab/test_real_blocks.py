@@ -26,8 +26,8 @@ from edgesync.clients.rbd_handle import Handle
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import KIB, MIB, Digests, Layout, digests_of
 from edgesync.domain.store import CephSettings, StoreId
-from edgesync.errors import PermanentError
-from tests.contract.blocks.driver import FEATURES, OBJECT, Seen, a_name, noise
+from edgesync.errors import PermanentError, UnreachableError
+from tests.contract.blocks.driver import FEATURES, OBJECT, Seen, a_name, noise, until
 from tests.contract.blocks.suite import BlocksContract
 from tests.lab.writers import write_and_die
 
@@ -45,6 +45,7 @@ class LabDriver:
         self._stack = stack
         self._folder = folder
         self._patch = patch
+        self._headless: list[str] = []
         self._handles = ExitStack()
         self._admin = self._handles.enter_context(ceph.connect(self.site))
         self._pool = self._handles.enter_context(self._admin.open_ioctx("images"))
@@ -132,9 +133,25 @@ class LabDriver:
     async def trash(self, name: str) -> None:
         await asyncio.to_thread(rbd.RBD().trash_move, self._pool, name, 0)
 
+    async def resize(self, name: str, size: int) -> None:
+        def resize() -> None:
+            with rbd.Image(self._pool, name) as image:
+                image.resize(size)
+
+        await asyncio.to_thread(resize)
+
     async def trashed(self, name: str) -> bool:
         entries = await asyncio.to_thread(lambda: list(rbd.RBD().trash_list(self._pool)))
         return name in {entry["name"] for entry in entries}
+
+    async def behead(self, name: str) -> None:
+        def behead() -> None:
+            with rbd.Image(self._pool, name, read_only=True) as image:
+                header = f"rbd_header.{image.id()}"
+            self._pool.remove_object(header)
+
+        await asyncio.to_thread(behead)
+        self._headless.append(name)
 
     async def corrupt(self, name: str, offset: int) -> None:
         def flip() -> None:
@@ -162,6 +179,9 @@ class LabDriver:
         manager = daemons.daemon(self.site, "mgr")
         assert manager is not None
         await asyncio.to_thread(manager.kill)
+
+    async def silence_manager(self) -> None:
+        await asyncio.to_thread(faults.pause, self._lab, self.site, "mgr")
 
     async def heal(self) -> None:
         await asyncio.to_thread(faults.heal_site, self._lab, "dcn0")
@@ -193,6 +213,8 @@ class LabDriver:
     def _remove_everything(self) -> None:
         with self._admin.open_ioctx("vms") as vms, self._admin.open_ioctx("volumes") as volumes:
             pools = (vms, self._pool, volumes)
+            for name in self._headless:
+                rbd.RBD().remove(self._pool, name)
             for pool in pools:
                 for entry in rbd.RBD().trash_list(pool):
                     rbd.RBD().trash_restore(pool, entry["id"], f"contract-{entry['id']}")
@@ -355,6 +377,27 @@ async def test_a_parent_s_pool_that_is_not_ours_is_named(driver: LabDriver) -> N
     await driver.clone_from_elsewhere(name, noise(MIB))
     with pytest.raises(PermanentError, match=r"client\.glance may not"):
         await driver.client(user="glance").digests(name, BLOCK, snapshot=False)
+
+
+async def test_a_manager_s_late_answers_harm_nobody(driver: LabDriver, blocks: Blocks) -> None:
+    base, name = a_name(), a_name()
+    await driver.put(base, noise(MIB))
+    await blocks.clone(base, name, object_size=MIB)
+    await driver.silence_manager()
+    for call in (blocks.flatten(name), blocks.tasks(), blocks.tasks()):
+        with pytest.raises(UnreachableError, match="did not answer") as failed:
+            await call
+        assert failed.value.sent
+    # Copies go on.
+    async with blocks.writing(name) as image:
+        await image.write_all([(at, noise(64 * KIB, seed=at)) for at in range(0, MIB, 64 * KIB)])
+    await driver.heal()
+
+    async def done() -> bool:
+        return await blocks.parent(name) is None and await blocks.tasks() == ()
+
+    # What it was asked for meanwhile it does.
+    await until(driver, done)
 
 
 GOES_DOWN = """

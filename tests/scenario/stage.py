@@ -169,6 +169,7 @@ class Stage:
                         await task
                 await self.daemon.verifier.stop()
                 await self.daemon.runner.stop()
+                self.daemon.mover.close()
                 await self.daemon.sites.close()
                 await held.close()
 

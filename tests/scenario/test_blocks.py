@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from edgesync.clients.glance import GlanceClient
 from edgesync.domain.blocks import MIB
 from edgesync.domain.copy import CopyState, WaitReason
+from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import CopyResult, Engine, EventKind, JobState
-from edgesync.expose.requests import PauseRequest, Scope
+from edgesync.domain.ports import Glance
+from edgesync.domain.site import Defect
+from edgesync.domain.store import StoreId
+from edgesync.execute.progress import ProgressBoard
+from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
 from tests.fakes.glance.faults import Fault, Kind, LoseAnswer, Reset, status
 from tests.scenario.blocks import BLOCK, EDGES, TEMPORARY, at, good, noise, nothing_but, once, passes, sent
-from tests.scenario.stage import Stage
+from tests.scenario.stage import Outside, Stage
 
 SIZE = 16 * MIB
 
@@ -136,6 +144,24 @@ async def test_a_hub_that_dies_is_nobodys_failure(lines: Stage, method: str) -> 
     assert once(lines, "dcn1", image)
 
 
+@pytest.mark.parametrize(("store", "method"), [("central", "read"), ("dcn1", "write"), ("dcn1", "digests")])
+async def test_a_mistake_of_edgesyncs_own_ends_the_attempt_and_not_the_daemon(
+    lines: Stage, store: str, method: str
+) -> None:
+    """Nobody waits for ever for what the mistake has kept from coming."""
+    image = lines.add_raw()
+
+    def mistake() -> None:
+        raise RuntimeError("a bug")
+
+    at(lines, store, method, mistake, number=3 if method != "digests" else 1)
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+        assert await lines.events(EventKind.COPY_FAILED) == []
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn0", image)
+
+
 @pytest.mark.parametrize("method", ["write", "seal", "rename", "location"])
 async def test_a_glance_that_dies_is_waited_for(lines: Stage, method: str) -> None:
     image = lines.add_raw()
@@ -226,7 +252,9 @@ async def test_data_that_were_not_uploaded_are_not_spread(lines: Stage) -> None:
         assert job.state is JobState.FAILED
         assert {entry.result for entry in job.stores} == {CopyResult.FAILED}
         view = lines.copy(image, "dcn0")
-        assert view.state is CopyState.FAILED
+        assert view.state is CopyState.WAITING
+        assert view.reason == f"{WaitReason.NOT_AT_HUB}: the copy at central is damaged, and nothing is copied from it"
+        assert lines.copy(image, "central").state is CopyState.BROKEN
         failed = await lines.events(EventKind.COPY_FAILED)
         assert [event.store for event in failed] == list(EDGES)
         assert all("os_hash_value" in event.message and "Upload the image again" in event.message for event in failed)
@@ -236,8 +264,53 @@ async def test_data_that_were_not_uploaded_are_not_spread(lines: Stage) -> None:
             nothing_but(lines, edge)
         # Who asks by hand may have mended it.
         lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        assert await verified(lines, image, "central") == {"central": CopyResult.SOUND}
         assert (await lines.ended(await lines.ask(image, "dcn0"))).state is JobState.DONE
         good(lines, image, "dcn0")
+
+
+async def test_data_that_were_not_uploaded_are_shown_as_broken_until_they_are_verified(lines: Stage) -> None:
+    image = lines.add_raw(data=noise(SIZE))
+    lines.blocks["central"].contents(image).corrupt(5 * MIB)
+
+    def broken() -> bool:
+        return (
+            lines.running.showcase.picture is not None
+            and image in lines.picture.world.images
+            and lines.copy(image, "central").state is CopyState.BROKEN
+        )
+
+    async with lines.life():
+        await lines.until(broken, "the hub's copy is broken")
+        finding = lines.picture.site(StoreId("central")).findings[image]
+        assert finding.defect is Defect.DAMAGED
+        assert "os_hash_value" in finding.detail
+        (told,) = await lines.events(EventKind.COPY_BROKEN)
+        assert told.store == "central"
+        found = (await lines.running.journal.verifications(image))[StoreId("central")]
+        assert (found.sound, found.rbd_id) == (False, lines.pool("central").image(image).id)
+    async with lines.life():
+        await lines.until(broken, "the next daemon knows it, too")
+        lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        assert await verified(lines, image, "central") == {"central": CopyResult.SOUND}
+        await lines.until(lambda: not broken(), "it is sound again")
+        assert (await lines.ended(await lines.ask(image, *EDGES))).state is JobState.DONE
+    good(lines, image, *EDGES)
+
+
+async def test_data_that_have_changed_since_they_were_spread_are_not_spread_any_more(lines: Stage) -> None:
+    """Their digests are known from the first copy; what is read for the second is held against them."""
+    image = lines.add_raw(data=noise(SIZE), tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        assert (await lines.ended(await lines.ask(image, "dcn0"))).state is JobState.DONE
+        lines.blocks["central"].contents(image).corrupt(5 * MIB)
+        job = await lines.ended(await lines.ask(image, "dcn1"))
+        assert job.state is JobState.FAILED
+        assert f"first at byte {5 * MIB}" in job.stores[0].reason
+        await lines.until(lambda: lines.copy(image, "central").state is CopyState.BROKEN, "the hub's copy is broken")
+        assert lines.fake.image(image).stores == ["central", "dcn0"]
+        nothing_but(lines, "dcn1")
 
 
 # All or nothing.
@@ -276,6 +349,50 @@ async def test_all_or_nothing_brings_all(lines: Stage) -> None:
         job = await lines.ended(await lines.ask(image, *EDGES, allow_failure=False))
         assert job.state is JobState.DONE
     good(lines, image, *EDGES)
+
+
+async def test_all_or_nothing_leaves_what_somebody_else_has_made_meanwhile(lines: Stage) -> None:
+    """A daemon dies in the middle; before the next one begins, a rival has brought one of the two copies."""
+    image = lines.add_raw(tags=())
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        slow(lines, "dcn0", seconds=60)
+        slow(lines, "dcn1", seconds=60)
+        job = await lines.ask(image, *EDGES, allow_failure=False)
+        await lines.until(lambda: sent(lines, "dcn1", image) > 0, "under way")
+    lines.fake.rival_import(image, ["dcn0"])
+    await lines.until(lambda: "dcn0" in lines.fake.image(image).stores, "the rival's copy")
+    await lines.until(lambda: lines.fake.image(image).lock is None, "the rival ends")
+    lines.cut("dcn1")
+    async with lines.life():
+        assert (await lines.ended(job)).state is JobState.FAILED
+        lines.heal("dcn1")
+        await passes(lines, 3600)
+    good(lines, image, "dcn0")
+
+
+@pytest.mark.parametrize("allow_failure", [True, False])
+async def test_a_location_without_data_is_given_ours(lines: Stage, allow_failure: bool) -> None:
+    """A request of a daemon that is dead arrives late, when the next one has begun to make the copy again."""
+    image = lines.add_raw(tags=())
+
+    async def late() -> None:
+        url = await lines.blocks["dcn1"].location(image)
+        async with GlanceClient(lines.fake.auth("late"), sleep=lines.clock.sleep) as glance:
+            shown = await glance.add_location(image, url, StoreId("dcn1"))
+        assert "dcn1" in shown.stores
+        arrived.set()
+
+    arrived = asyncio.Event()
+    at(lines, "dcn1", "seal", late)
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        job = await lines.ask(image, *EDGES, allow_failure=allow_failure)
+        assert (await lines.ended(job)).state is JobState.DONE
+        await passes(lines, 1200)
+    assert arrived.is_set()
+    good(lines, image, *EDGES)
+    assert once(lines, "dcn1", image)
 
 
 # What an earlier attempt has left.
@@ -442,6 +559,68 @@ async def test_an_image_that_is_deleted_is_not_sent_to_its_end(lines: Stage) -> 
     assert sent(lines, "dcn1", image) < SIZE
     nothing_but(lines, "dcn0")
     nothing_but(lines, "dcn1")
+
+
+class Gate(Outside):
+    """Glance shows no image by itself before it is open."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    def glance(self, glance: Glance) -> Glance:
+        return cast("Glance", _Gated(glance, self.open))
+
+
+class _Gated:
+    def __init__(self, behind: Glance, gate: asyncio.Event) -> None:
+        self._behind = behind
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    async def image(self, image: ImageId) -> Image:
+        await self._gate.wait()
+        return await self._behind.image(image)
+
+
+async def test_a_copy_is_stopped_although_it_is_only_looked_at_yet(lines: Stage) -> None:
+    image = lines.add_raw(tags=())
+    lines.outside = gate = Gate()
+    async with lines.life():
+        await lines.until(lambda: lines.running.showcase.picture is not None, "first look")
+        gate.open.set()
+        job = await lines.ask(image, "dcn1")
+        gate.open.clear()
+        await lines.until(lambda: image in lines.running.runner.images, "begun")
+        taken = await lines.running.intake.cancel(job.id, "bob")
+        assert "copy to dcn1 is stopped" in taken.notes[0]
+        gate.open.set()
+        ended = await lines.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.CANCELLED]
+        await passes(lines, 60)
+    assert sent(lines, "dcn1", image) == 0
+    good(lines, image)
+
+
+async def test_what_breaks_off_beside_a_copy_is_told(lines: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistake(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug in what is only shown")
+
+    monkeypatch.setattr(ProgressBoard, "moved", mistake)
+    image = lines.add_raw()
+    at(lines, "dcn1", "write", lambda: lines.clock.sleep(10))
+    with capture_logs() as told:
+        async with lines.life():
+            await lines.until_at(image, *EDGES)
+    assert [entry["task"] for entry in told if entry["event"] == "broke off"] == ["telling"]
+    good(lines, image, *EDGES)
+
+
+async def verified(stage: Stage, image: str, store: str) -> dict[str, CopyResult]:
+    """What a verification of one copy finds."""
+    (job,) = (await stage.running.intake.verify(VerificationRequest(image=image, stores=(store,)))).jobs
+    return {entry.store: entry.result for entry in (await stage.ended(job)).stores}
 
 
 def slow(stage: Stage, store: str, *, seconds: float = 4) -> None:

@@ -148,6 +148,20 @@ async def test_a_damaged_copy_is_made_good_again(tmp_path: Path, asked: bool) ->
         assert (await outcome(stage, image))["dcn0"][0] is CopyResult.SOUND
 
 
+async def test_what_a_site_s_disks_have_lost_is_damage_with_its_range_and_made_good(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).lost.add(9 * MIB)
+        result, reason = (await outcome(stage, image))["dcn0"]
+        assert result is CopyResult.DAMAGED
+        assert reason == f"1 damaged range (64 KiB): bytes {9 * MIB}-{9 * MIB + 65535}"
+        async with flattening(stage.blocks["dcn0"]):
+            assert (await outcome(stage, image, repair=True))["dcn0"][0] is CopyResult.REPAIRED
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+        assert sum(sent.length for sent in stage.blocks["dcn0"].sent) == 8 * MIB, "one object"
+        assert (await outcome(stage, image))["dcn0"][0] is CopyResult.SOUND
+
+
 async def test_clones_of_a_damaged_copy_are_named_and_live_on(tmp_path: Path) -> None:
     async with compared(tmp_path) as stage, stage.life():
         image = await spread(stage)

@@ -14,13 +14,13 @@ from prometheus_client import generate_latest
 
 from edgesync.cli.main import cli
 from edgesync.domain.copy import CopyState, StallCause, WaitReason
-from edgesync.domain.job import FAILED_KINDS, CopyResult, EventKind, JobState, Work
+from edgesync.domain.job import FAILED_KINDS, CopyResult, EventKind, JobState, StoreResult, Work
 from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
 from edgesync.expose.api import Api
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import Health, Showcase
-from tests.builders import NOW, image, policy, situation
+from tests.builders import NOW, attempt, image, policy, situation
 from tests.fakes.credentials import known_access
 from tests.unit.expose.pictures import picture_of
 
@@ -36,13 +36,14 @@ def exposed() -> set[str]:
     metrics.request("images", "200", 0.1)
     metrics.tick(0.1, True)
     for work in Work:
-        metrics.ended(work, StoreId("dcn0"), CopyResult.COPIED if work.brings else CopyResult.REMOVED, 1.0)
+        result = CopyResult.COPIED if work.brings else CopyResult.REMOVED
+        metrics.ended(attempt(image(), "dcn0", work=work), StoreResult(store=StoreId("dcn0"), result=result), 1.0)
     names = re.findall(r"^# TYPE (\S+) (\S+)", generate_latest(metrics.registry).decode(), re.MULTILINE)
     return {name for name, _ in names if not name.endswith("_created")}
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
-    documented = set(re.findall(r"\b(edgesync_[a-z_]+)\{?", README.split("| metric |")[1].split("## ")[0]))
+    documented = set(re.findall(r"\b((?:edgesync|process)_[a-z_]+)\{?", README.split("| metric |")[1].split("## ")[0]))
     assert documented == exposed()
 
 

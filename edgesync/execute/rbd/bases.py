@@ -6,6 +6,7 @@ read once at the hub.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,6 +48,15 @@ class Bases:
         self._parent: ImageId | None = None
         self._known: dict[ImageId, Digests] = {}
         self._comparisons: Comparisons | None = None
+        # Several sites ask for the same bases: each is read once, and one at a time.
+        self._reading = asyncio.Lock()
+
+    async def find_parent(self) -> None:
+        """See what the image is a clone of at the hub: its next of kin. Raises what the hub's cluster raises."""
+        if not self._shelf.rules.max_depth:
+            return
+        parent = await self._shelf.blocks[self._shelf.hub].parent(self._image.id)
+        self._parent = ImageId(parent.rpartition("/")[2]) if parent is not None else None
 
     def kin(self, store: StoreId) -> list[Image]:
         """Related images of the same size whose copies are at the store and at the hub, the next of kin first."""
@@ -118,11 +128,13 @@ class Bases:
 
     async def _learn(self, candidate: Candidate) -> None:
         """The base's digests, as the journal has them or its data at the hub tell."""
-        if candidate.image in self._known or not candidate.protected or not candidate.sound:
+        if not candidate.protected or not candidate.sound:
             return
         base = self._shelf.images[candidate.image]
         try:
-            self._known[candidate.image] = await self._original.digests(base)
+            async with self._reading:
+                if base.id not in self._known:
+                    self._known[base.id] = await self._original.digests(base)
         except NotFoundError as gone:
             log.info("not a base", image=self._image.id, base=base.id, why=gone.message)
         except EdgesyncError as trouble:

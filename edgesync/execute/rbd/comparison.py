@@ -18,8 +18,8 @@ from edgesync.domain.job import CopyResult, StoreResult
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
-from edgesync.execute.rbd.original import SourceDamagedError
 from edgesync.execute.rbd.reference import Reference
+from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.wording import told
 from edgesync.execute.workbench import Workbench
 

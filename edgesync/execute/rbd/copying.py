@@ -7,21 +7,23 @@ with which every copy is compared, and its hash, without which none is worth any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Never, TypeVar
 
 from edgesync.domain.block_ports import Reading
 from edgesync.domain.blocks import Digests, block_size
 from edgesync.domain.image import Image
 from edgesync.domain.store import StoreId
-from edgesync.errors import EdgesyncError
 from edgesync.execute.rbd.bases import Bases
-from edgesync.execute.rbd.lane import Lane, held
+from edgesync.execute.rbd.lane import Lane
 from edgesync.execute.rbd.original import Original, promise_of
 from edgesync.execute.rbd.resources import Resources
 from edgesync.execute.rbd.source import AHEAD, Hasher, Source, Wanted
-from edgesync.execute.rbd.spread import Spread
+from edgesync.execute.rbd.spread import MOST, Spread
 from edgesync.execute.rbd.target import Base, Target
 from edgesync.plan.layering import FullCopy
+
+T = TypeVar("T")
 
 # Seconds that the reading waits for further sites to get ready, once one is.
 GATHER = 1.0
@@ -61,6 +63,8 @@ class Copying:
         self._news = asyncio.Condition()
         self._spread = Spread(self._alone, memory=resources.memory, news=self._news)
         self._digests: asyncio.Future[Digests] = asyncio.get_running_loop().create_future()
+        # Why nothing more comes of the source.
+        self._broken: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
         self._first = asyncio.Event()
         self._all = asyncio.Event()
         # Sites that read, or are out.
@@ -69,43 +73,73 @@ class Copying:
         if known is not None:
             self._digests.set_result(known)
 
+    @property
+    def broken(self) -> bool:
+        """Nothing more comes of the source."""
+        return self._broken.done()
+
     async def lead(self) -> Digests:
         """Read for all sites; the digests, once they are sure to be those of what was uploaded.
 
-        SourceDamagedError, or what reading raises: every site that still waits for it gets that, too.
+        SourceDamagedError, or what reading raises: every site that waits for the source gets that, too, at once.
         """
         try:
             await self._first.wait()
             await self._gathered()
             return await self._read()
-        except EdgesyncError as error:
-            if not self._digests.done():
-                self._digests.set_exception(error)
-                # Somebody may wait for it, or nobody.
-                self._digests.exception()
+        except Exception as error:
+            # Of whatever class: nobody else tells those who wait for data that never come.
+            self._broken.set_exception(error)
+            # Somebody may wait for it, or nobody.
+            self._broken.exception()
             raise
 
     async def bring(self, target: Target) -> None:
-        """Have a site's image hold the source's data, and seal it; raises what the site or the source raises."""
+        """Have a site's image hold the source's data, and seal it.
+
+        Raises what the site raises, or what the source does: that at once, whatever the site is waiting for.
+        """
         try:
             if self._known is not None and await target.sealed(self._known):
                 return
-            prepared = await target.prepare(self._reading.layout, self._block, await self._base(target.store))
-            async with target.blocks.writing(target.temporary) as writing:
-                lane = Lane(
-                    target.store,
-                    writing,
-                    prepared.have,
-                    unit=prepared.unit,
-                    news=self._news,
-                    throttles=self._resources.lines.to(target.store),
-                )
-                self.lanes[target.store] = lane
-                await self._fill(lane)
+            if target.named:
+                # Not these data, or nobody can tell: that name is no place to make it good.
+                await target.unname()
+            want = await self._unless_broken(self._filled(target))
         finally:
-            # Nobody waits for a site that is out.
-            self._arrived(target.store)
-        await target.check(await asyncio.shield(self._digests))
+            self.without(target.store)
+        await target.check(want)
+
+    def without(self, store: StoreId) -> None:
+        """A site needs nothing (more): nobody waits for it."""
+        self._arrived(store)
+
+    async def _filled(self, target: Target) -> Digests:
+        """Write what a site's image lacks; the digests that it has to have now."""
+        prepared = await target.prepare(self._reading.layout, self._block, await self._base(target.store))
+        async with target.blocks.writing(target.temporary) as writing:
+            lane = Lane(
+                target.store,
+                writing,
+                prepared.have,
+                unit=prepared.unit,
+                news=self._news,
+                throttles=self._resources.lines.to(target.store),
+            )
+            self.lanes[target.store] = lane
+            await self._fill(lane)
+        return await asyncio.shield(self._digests)
+
+    async def _unless_broken(self, work: Coroutine[Any, Any, T]) -> T:
+        """Its result, unless the source breaks before."""
+        working = asyncio.create_task(work)
+        either: set[asyncio.Future[Any]] = {working, self._broken}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else self._broken.result()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
     async def _base(self, store: StoreId) -> Base | None:
         """What the copy there is layered on; None: nothing that is known to be worth it."""
@@ -126,12 +160,12 @@ class Copying:
         self._arrived(lane.store)
         serving = asyncio.create_task(lane.serve())
         try:
-            await feeding
-            await serving
+            await asyncio.gather(feeding, serving)
         finally:
             for task in (feeding, serving):
                 task.cancel()
             await asyncio.gather(feeding, serving, return_exceptions=True)
+            await self._spread.leave(lane)
         if lane.error is not None:
             raise lane.error
 
@@ -148,11 +182,12 @@ class Copying:
         finally:
             for wait in waits:
                 wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _read(self) -> Digests:
         hasher = self._promise.hasher() if self._known is None else None
         source = self._source(hasher=hasher, wanted=self._spread.wanted)
-        async with self._resources.memory.hold(source.holds(AHEAD) + held(source.chunk)):
+        async with self._resources.spreads.hold(source.holds(AHEAD) + MOST * source.chunk):
             await self._spread.lead(source, ahead=AHEAD)
         self._promise.check(hasher)
         if self._known is None:

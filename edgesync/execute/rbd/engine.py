@@ -7,9 +7,11 @@ image under a name of ours, with which the next attempt goes on: its digests tel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -23,11 +25,11 @@ from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.execute.preflight import out_of_reach
 from edgesync.execute.rbd.bases import Shelf
 from edgesync.execute.rbd.comparison import note_sound
+from edgesync.execute.rbd.leftovers import Leftovers
 from edgesync.execute.rbd.lines import Lines
-from edgesync.execute.rbd.memory import Memory
-from edgesync.execute.rbd.original import SourceDamagedError
 from edgesync.execute.rbd.passage import Passage
-from edgesync.execute.rbd.resources import Resources
+from edgesync.execute.rbd.resources import Resources, shares_of
+from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.record import NO_REST
 from edgesync.execute.workbench import Workbench
@@ -55,58 +57,82 @@ class RbdEngine:
         self._blocks = blocks
         self._journal = journal
         self._images = images
+        # All that is at work, and why it shall end; empty: when it is done.
+        self._halts: dict[Attempt, str] = {}
         self._passages: dict[Attempt, Passage] = {}
+        spreads, alone = shares_of(memory)
         self.resources = Resources(
             lines=Lines(lambda store: bench.tuning.allowed(store, bench.clock.now())),
-            memory=Memory(memory),
+            spreads=spreads,
+            memory=alone,
             executor=ThreadPoolExecutor(EXAMINERS, thread_name_prefix="digests"),
             clock=bench.clock,
         )
 
+    def close(self) -> None:
+        """Let the threads go, when nothing is copied any more."""
+        self.resources.executor.shutdown(wait=False, cancel_futures=True)
+
     async def begin(self, attempt: Attempt) -> None:
         """Copy what an attempt that the journal has just opened is about."""
-        try:
-            image = await self._bench.look(attempt.image)
-            if why := await self._obstacle(attempt, image):
-                await self._bench.recorder.never_sent(attempt, why)
-                return
-            await self._bench.recorder.started(attempt)
-            await self._carry_out(attempt, image)
-        except NotFoundError:
-            await self._gone(attempt)
+        with self._at_work(attempt):
+            try:
+                image = await self._bench.look(attempt.image)
+                if why := await self._obstacle(attempt, image):
+                    await self._bench.recorder.never_sent(attempt, why)
+                    return
+                await self._bench.recorder.started(attempt)
+                await self._carry_out(attempt, image)
+            except NotFoundError:
+                await self._gone(attempt)
 
     async def follow(self, attempt: Attempt) -> None:
         """Go on with an attempt that somebody else left behind."""
-        try:
-            image = await self._bench.look(attempt.image)
-            await self._bench.recorder.followed(attempt)
-            if missing := {*attempt.stores, self._bench.hub} - self._blocks.keys():
-                await self._conclude(attempt, _without(attempt, image, missing), ours=image.stores)
-                return
-            await self._carry_out(attempt, image)
-        except NotFoundError:
-            await self._gone(attempt)
+        with self._at_work(attempt):
+            try:
+                image = await self._bench.look(attempt.image)
+                await self._bench.recorder.followed(attempt)
+                if missing := self._missing(attempt):
+                    await self._leave(attempt, image, missing)
+                    return
+                await self._carry_out(attempt, image)
+            except NotFoundError:
+                await self._gone(attempt)
 
     def halt(self, job: JobId, why: str) -> frozenset[StoreId]:
-        """End the copies that go on for a job, but for those that are about to be registered; where to."""
-        halted = [passage for attempt, passage in self._passages.items() if attempt.job == job]
-        for passage in halted:
-            passage.halt(why)
-        return frozenset(store for passage in halted for store in passage.unfinished)
+        """End the copies that go on for a job, but for those that are about to be registered; where to.
+
+        Also those of which only the first look has begun: they end when that is over.
+        """
+        halted: set[StoreId] = set()
+        for attempt in [attempt for attempt in self._halts if attempt.job == job]:
+            self._halts[attempt] = why
+            passage = self._passages.get(attempt)
+            if passage is not None:
+                passage.halt(why)
+            halted.update(attempt.stores if passage is None else passage.unfinished)
+        return frozenset(halted)
+
+    @contextmanager
+    def _at_work(self, attempt: Attempt) -> Iterator[None]:
+        self._halts[attempt] = ""
+        try:
+            yield
+        finally:
+            del self._halts[attempt]
+            self._passages.pop(attempt, None)
+            self._bench.board.clear(attempt)
 
     async def _carry_out(self, attempt: Attempt, image: Image) -> None:
-        passage = Passage(self._bench, attempt, image, self._journal, self._shelf(), resources=self.resources)
-        targets = self._targets(attempt)
+        leftovers = Leftovers(self._bench, self._blocks, attempt, image)
+        passage = Passage(
+            self._bench, attempt, image, self._journal, self._shelf(), leftovers, resources=self.resources
+        )
         self._passages[attempt] = passage
-        beside = [asyncio.create_task(self._tell(attempt, image, passage)), asyncio.create_task(self._watch(passage))]
-        try:
-            await self._resume(passage, image, targets)
-            await passage.run(targets)
-        finally:
-            del self._passages[attempt]
-            for task in beside:
-                task.cancel()
-            self._bench.board.clear(attempt)
+        if why := self._halts[attempt]:
+            passage.halt(why)
+        async with _beside(telling=self._tell(attempt, image, passage), watching=self._watch(passage)):
+            await passage.run(self._targets(attempt))
         if passage.gone:
             await self._gone(attempt)
             return
@@ -118,10 +144,32 @@ class RbdEngine:
             await self._note(attempt, passage.damage)
         await self._conclude(attempt, verdict, ours=passage.published, damaged=passage.damage is not None)
 
+    async def _leave(self, attempt: Attempt, image: Image, missing: Collection[StoreId]) -> None:
+        """There is no way to some of its stores any more."""
+        leftovers = Leftovers(self._bench, self._blocks, attempt, image)
+        there = image.stores.intersection(attempt.stores)
+        ours = {store for store in there if await leftovers.ours(store)}
+        await self._conclude(attempt, _without(attempt, image, missing), ours=ours)
+
     async def _note(self, attempt: Attempt, damage: SourceDamagedError) -> None:
-        """Remember that the hub's copy is not sound: nothing is layered on it either."""
-        found = Verification(at=self._bench.clock.now(), sound=False, damage=damage.message)
-        await self._journal.add_verification(attempt.image, self._bench.hub, found)
+        """Show that the hub's copy is broken: nothing more is made of it until somebody verifies that it is sound."""
+        hub = self._bench.hub
+        found = Verification(
+            at=self._bench.clock.now(),
+            sound=False,
+            damage=damage.message.rstrip("."),
+            rbd_id=await self._rbd_id(attempt.image),
+        )
+        await self._bench.sites.verified(attempt.image, hub, found)
+        await self._bench.defect(attempt.image, hub)
+
+    async def _rbd_id(self, image: ImageId) -> str:
+        """Of the hub's RBD image; empty, for any, where nobody can tell now."""
+        try:
+            return (await self._bench.clusters[self._bench.hub].inspect(image)).id
+        except EdgesyncError as trouble:
+            log.warning("cannot see which RBD image is damaged", image=image, why=trouble.message)
+            return ""
 
     async def _conclude(
         self, attempt: Attempt, verdict: Verdict, *, ours: Collection[StoreId], damaged: bool = False
@@ -150,26 +198,6 @@ class RbdEngine:
             return dict.fromkeys(failed, f"{hub} does not answer: {trouble}")
         return await self._bench.outages(verdict)
 
-    async def _resume(self, passage: Passage, image: Image, targets: Sequence[Target]) -> None:
-        """Find out what was done before: copies that Glance knows, and such as only lack that."""
-        locked = await self._bench.locked(image)
-        for target in targets:
-            if target.store in image.stores:
-                passage.there(target.store)
-            elif not locked:
-                try:
-                    if not await self._shared(target, image):
-                        await target.reclaim()
-                except EdgesyncError as trouble:
-                    # What is wrong with the site shows again when the copy goes on.
-                    log.warning("cannot look for a finished copy", store=target.store, why=trouble.message)
-
-    async def _shared(self, target: Target, image: Image) -> bool:
-        """Whether what lies there is another store's copy, because the settings lead both to one pool."""
-        others = [self._blocks[store] for store in sorted(image.stores & self._blocks.keys())]
-        here = await target.location()
-        return any([await other.location(image.id) == here for other in others])
-
     def _shelf(self) -> Shelf:
         return Shelf(
             images=self._images(),
@@ -188,6 +216,8 @@ class RbdEngine:
 
     async def _obstacle(self, attempt: Attempt, image: Image) -> str:
         """Why it must not begin now; empty: go ahead."""
+        if missing := self._missing(attempt):
+            return f"edgesync has no `ceph:` settings for {', '.join(missing)}"
         if not image.active:
             return f"the image is {image.status}"
         if there := sorted(image.stores.intersection(attempt.stores)):
@@ -196,10 +226,13 @@ class RbdEngine:
             return "somebody else's import holds the image"
         return await out_of_reach(self._bench, {*attempt.stores, self._bench.hub})
 
+    def _missing(self, attempt: Attempt) -> list[StoreId]:
+        """Stores of the attempt to whose blocks there is no way."""
+        return sorted({*attempt.stores, self._bench.hub} - self._blocks.keys())
+
     async def _gone(self, attempt: Attempt) -> None:
         """The image was deleted: what was made of it goes, too."""
-        for target in self._targets(attempt):
-            await target.discard()
+        await asyncio.gather(*(target.discard() for target in self._targets(attempt)))
         await self._bench.gone(attempt)
 
     async def _watch(self, passage: Passage) -> None:
@@ -223,6 +256,25 @@ class RbdEngine:
             for store, done in passage.progress().items():
                 self._bench.board.moved(attempt, store, done=done, total=image.size or 0, now=self._bench.clock.now())
             await self._bench.clock.sleep(self._bench.tuning.poll)
+
+
+@asynccontextmanager
+async def _beside(**work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do that meanwhile. What breaks off is told, and copies go on without it."""
+    tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
+    for task in tasks:
+        task.add_done_callback(_broke_off)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _broke_off(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("broke off", task=task.get_name(), exc_info=error)
 
 
 def _without(attempt: Attempt, image: Image, missing: Collection[StoreId]) -> Verdict:

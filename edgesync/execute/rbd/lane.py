@@ -19,7 +19,7 @@ WRITERS = 4
 
 
 def held(chunk: int) -> int:
-    """Bytes that one lane holds at most, and several that read together, too."""
+    """Bytes that one lane holds at most."""
     return (WINDOW + WRITERS) * chunk
 
 
@@ -44,7 +44,8 @@ class Lane:
         self._unit = unit
         self._throttles = throttles
         self._waiting: deque[Chunk] = deque()
-        self._busy = 0
+        # Where the chunks begin that are being written.
+        self._busy: set[int] = set()
         self._closed = False
         # Everything before was handed over; and bytes written.
         self.position = 0
@@ -68,6 +69,17 @@ class Lane:
     def dry(self) -> bool:
         """It has nothing to do: whoever reads is slower than this site."""
         return self.alive and not self._waiting and not self._busy
+
+    @property
+    def holding(self) -> set[int]:
+        """Where the chunks begin that it has in memory."""
+        return self._busy.union(chunk.offset for chunk in self._waiting)
+
+    def give_back(self) -> None:
+        """Let go of what waits: it has to be handed over again."""
+        if self._waiting:
+            self.position = self._waiting[0].offset
+            self._waiting.clear()
 
     def extents(self, chunk: Chunk) -> Iterator[Extent]:
         """What of a chunk has to be written."""
@@ -108,19 +120,22 @@ class Lane:
 
     async def _work(self) -> None:
         while (chunk := await self._take()) is not None:
-            await self._send(chunk)
-            async with self._news:
-                self._busy -= 1
-                self._news.notify_all()
+            try:
+                await self._send(chunk)
+            finally:
+                self._busy.remove(chunk.offset)
+                async with self._news:
+                    self._news.notify_all()
 
     async def _take(self) -> Chunk | None:
         async with self._news:
             await self._news.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return None
-            self._busy += 1
+            chunk = self._waiting.popleft()
+            self._busy.add(chunk.offset)
             self._news.notify_all()
-            return self._waiting.popleft()
+            return chunk
 
     async def _send(self, chunk: Chunk) -> None:
         """Write what of it is needed: at once, or on a limited line piece by piece."""
@@ -129,7 +144,7 @@ class Lane:
             await self._write(chunk, extents)
             return
         for extent in extents:
-            for offset, length in pieces(extent.length, self._throttles):
+            for offset, length in pieces(extent.length, self._throttles, unit=self._unit):
                 await take_all(self._throttles, length)
                 await self._write(chunk, [Extent(offset=extent.offset + offset, length=length)])
 

@@ -10,13 +10,8 @@ from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import Digests, KnownDigests, block_size
 from edgesync.domain.image import Image
 from edgesync.domain.ports import Journal
-from edgesync.errors import PermanentError
 from edgesync.execute.rbd.resources import Resources
-from edgesync.execute.rbd.source import AHEAD, Hasher, Source
-
-
-class SourceDamagedError(PermanentError):
-    """The hub's data are not those that were uploaded."""
+from edgesync.execute.rbd.source import AHEAD, UPLOAD_AGAIN, Hasher, Source, SourceDamagedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +34,7 @@ class Promise:
         raise SourceDamagedError(
             f"The data at the hub are not those that were uploaded: their {self.algo} is {found[:16]}..., and Glance's "
             f"os_hash_value {self.value[:16]}....",
-            remedy="Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good.",
+            remedy=UPLOAD_AGAIN,
         )
 
     def kept_by(self, known: KnownDigests | None) -> Digests | None:

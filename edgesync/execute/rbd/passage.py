@@ -15,9 +15,11 @@ from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, UnreachableError
 from edgesync.execute.rbd.bases import Bases, Shelf
 from edgesync.execute.rbd.copying import Copying
-from edgesync.execute.rbd.original import Original, SourceDamagedError
-from edgesync.execute.rbd.publication import GlanceAwayError, publish
+from edgesync.execute.rbd.leftovers import Leftovers
+from edgesync.execute.rbd.original import Original
+from edgesync.execute.rbd.publication import GlanceAwayError, publish, withdraw
 from edgesync.execute.rbd.resources import Resources
+from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.wording import told
 from edgesync.execute.workbench import Workbench
@@ -38,6 +40,7 @@ class Passage:
         image: Image,
         journal: Journal,
         shelf: Shelf,
+        leftovers: Leftovers,
         *,
         resources: Resources,
     ) -> None:
@@ -46,8 +49,11 @@ class Passage:
         self._image = image
         self._journal = journal
         self._shelf = shelf
+        self._leftovers = leftovers
         self._resources = resources
         self._copying: Copying | None = None
+        # By store: whether the copy is there already.
+        self._looks: dict[StoreId, asyncio.Task[bool]] = {}
         self._results: dict[StoreId, StoreResult] = {}
         # Sites whose image is complete, and has only to be named. With all or nothing they wait for each other.
         self._sealed: set[StoreId] = set()
@@ -68,12 +74,15 @@ class Passage:
 
     async def run(self, targets: Sequence[Target]) -> None:
         """Return when something has become of every store, or it was halted."""
-        working = asyncio.create_task(self._run([target for target in targets if target.store not in self._results]))
+        working = asyncio.create_task(self._run(targets))
         halting = asyncio.create_task(self._halted.wait())
         try:
             await asyncio.wait({working, halting}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
+            # What Glance lists is told, whoever put it there: it may have to go again.
+            if listed := [look for store, look in self._looks.items() if store in self._image.stores]:
+                await asyncio.wait(listed)
             # What is being registered is brought to its end.
             async with self._publishing:
                 working.cancel()
@@ -88,30 +97,54 @@ class Passage:
         self._halted.set()
 
     async def _run(self, targets: Sequence[Target]) -> None:
-        original = Original(self._shelf.blocks[self._shelf.hub], self._journal, self._resources)
-        bases = Bases(self._image, self._shelf, self._journal, original)
+        self._looks = {target.store: asyncio.create_task(self._there(target)) for target in targets}
         try:
-            known = await original.known(self._image)
-            if known is None and any(bases.kin(target.store) for target in targets):
-                # Without them nobody can tell what a related image lacks.
-                known = await original.digests(self._image)
-            async with self._shelf.blocks[self._shelf.hub].reading(self._image.id) as reading:
-                self._copying = Copying(
-                    self._image,
-                    reading,
-                    original,
-                    bases,
-                    sites=len(targets),
-                    tell=partial(self._bench.recorder.planned, self._attempt),
-                    known=known,
-                    resources=self._resources,
-                )
-                await self._all(self._copying, targets)
+            await self._from_source(targets)
         except EdgesyncError as error:
             # The source's.
-            self.damage = error if isinstance(error, SourceDamagedError) else None
+            if isinstance(error, SourceDamagedError):
+                self.damage = error
+            await asyncio.gather(*self._looks.values())
             for target in targets:
-                self._out(target, error)
+                if target.store not in self._results:
+                    self._out(target, error)
+        finally:
+            for look in self._looks.values():
+                look.cancel()
+            await asyncio.gather(*self._looks.values(), return_exceptions=True)
+
+    async def _there(self, target: Target) -> bool:
+        """Whether the copy is there already. Each site goes on when it has told, and waits for no other."""
+        try:
+            if not await self._leftovers.complete(target):
+                return False
+        except NotFoundError:
+            self._image_gone()
+            return False
+        self.there(target.store, ours=await self._leftovers.ours(target.store))
+        return True
+
+    async def _from_source(self, targets: Sequence[Target]) -> None:
+        hub = self._shelf.blocks[self._shelf.hub]
+        original = Original(hub, self._journal, self._resources)
+        bases = Bases(self._image, self._shelf, self._journal, original)
+        await bases.find_parent()
+        known = await original.known(self._image)
+        if known is None and any(bases.kin(target.store) for target in targets):
+            # Without them nobody can tell what a related image lacks.
+            known = await original.digests(self._image)
+        async with hub.reading(self._image.id) as reading:
+            self._copying = Copying(
+                self._image,
+                reading,
+                original,
+                bases,
+                sites=len(targets),
+                tell=partial(self._bench.recorder.planned, self._attempt),
+                known=known,
+                resources=self._resources,
+            )
+            await self._all(self._copying, targets)
 
     @property
     def image(self) -> ImageId:
@@ -121,10 +154,12 @@ class Passage:
     def unfinished(self) -> frozenset[StoreId]:
         return frozenset(self._attempt.stores) - self._results.keys()
 
-    def there(self, store: StoreId) -> None:
-        """A former daemon has brought the copy there, within this very attempt."""
-        self.published.add(store)
+    def there(self, store: StoreId, *, ours: bool) -> None:
+        """The copy is there already: a former daemon has brought it within this very attempt, or it is not `ours`."""
+        if ours:
+            self.published.add(store)
         self._results[store] = StoreResult(store=store, result=CopyResult.COPIED)
+        self._decide()
 
     def verdict(self) -> Verdict:
         halted = partial(StoreResult, result=CopyResult.INTERRUPTED, reason=self._why)
@@ -138,15 +173,14 @@ class Passage:
         return {store: lane.position for store, lane in lanes.items()}
 
     async def _all(self, copying: Copying, targets: Sequence[Target]) -> None:
-        """The sites go on by themselves; when all have ended, nobody needs the source any more."""
-        leading = asyncio.create_task(self._lead(copying))
-        sites = [asyncio.create_task(self._site(copying, target)) for target in targets]
-        try:
-            await asyncio.gather(*sites)
-        finally:
-            for task in (leading, *sites):
-                task.cancel()
-            await asyncio.gather(leading, *sites, return_exceptions=True)
+        """The sites go on by themselves; when all have ended, nobody needs the source any more.
+
+        What is nobody's refusal, but a mistake of ours, ends all of them and is raised.
+        """
+        async with asyncio.TaskGroup() as group:
+            leading = group.create_task(self._lead(copying))
+            await asyncio.wait([group.create_task(self._site(copying, target)) for target in targets])
+            leading.cancel()
 
     async def _lead(self, copying: Copying) -> None:
         try:
@@ -158,6 +192,9 @@ class Passage:
             log.warning("the hub's copy can't be read", image=self._image.id, why=error.message)
 
     async def _site(self, copying: Copying, target: Target) -> None:
+        if await self._looks[target.store]:
+            copying.without(target.store)
+            return
         try:
             await self._bring(copying, target)
         except EdgesyncError as error:
@@ -175,8 +212,7 @@ class Passage:
             self.away = silence
             self._out(target, silence)
         except NotFoundError:
-            self.gone = True
-            self.halt("the image was deleted")
+            self._image_gone()
         except EdgesyncError as error:
             self._out(target, error)
         else:
@@ -184,13 +220,17 @@ class Passage:
                 self.published.add(target.store)
             self._results[target.store] = StoreResult(store=target.store, result=CopyResult.COPIED, reason=told_of_it)
 
+    def _image_gone(self) -> None:
+        self.gone = True
+        self.halt("the image was deleted")
+
     async def _bring(self, copying: Copying, target: Target) -> None:
         """A line that was cut and is whole again is no reason to give up: what has arrived is not sent again."""
         for _ in range(CUTS):
             try:
                 await copying.bring(target)
             except UnreachableError as cut:
-                if await self._bench.trouble(target.store):
+                if copying.broken or await self._bench.trouble(target.store):
                     raise
                 log.info("going on after a cut", image=self._image.id, store=target.store, why=cut.message)
             else:
@@ -201,8 +241,8 @@ class Passage:
         """Wait for all other sites; False when one of them has no copy, and so this one gets none either."""
         self._decide()
         await self._decided.wait()
-        missing = self._results.keys() - self._sealed - self.published
-        lost = [self._results[store] for store in sorted(missing)]
+        ended = [entry for store, entry in sorted(self._results.items()) if store not in self._sealed]
+        lost = [entry for entry in ended if entry.result is not CopyResult.COPIED]
         if not lost:
             return True
         failed = [entry.store for entry in lost if entry.result is CopyResult.FAILED]
@@ -210,6 +250,8 @@ class Passage:
         result = CopyResult.REVERTED if failed else CopyResult.INTERRUPTED
         reason = f"all or nothing: no copy here because of {names}"
         self._results[target.store] = StoreResult(store=target.store, result=result, reason=reason)
+        if target.named:
+            await withdraw(target)
         if failed:
             await target.discard()
         return False

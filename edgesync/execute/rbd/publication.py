@@ -31,56 +31,31 @@ async def publish(bench: Workbench, target: Target) -> str:
     own name (again): what Glance doesn't know must not be in the way of a copy of its own.
     """
     image = await _look(bench, target)
-    if (told := await _overtaken(image, target)) is not None:
-        return told
+    if target.store in image.stores:
+        return await _listed(bench, target)
     if why := await _held(bench, image):
         raise ConflictError(why, remedy="it is waited for")
+    # Asked before it has its name: the site is not needed any more then, so it can't die in between.
+    url = await target.location()
     try:
         await target.name()
     except ConflictError:
         image = await _look(bench, target)
-        if (told := await _overtaken(image, target)) is not None:
-            return told
+        if target.store in image.stores:
+            return await _listed(bench, target)
         raise
     except NotFoundError as gone:
-        raise TransientError(f"the finished image was taken away at {target.store}", remedy="it is made anew") from gone
+        raise _taken_away(target) from gone
     except UnreachableError:
         # It may be done all the same.
-        await _unname(target)
+        await withdraw(target)
         raise
-    try:
-        await _register(bench, image, target)
-    except GlanceAwayError:
-        raise
-    except EdgesyncError:
-        await _unname(target)
-        raise
+    await _registered(bench, target, url)
     return ""
 
 
-async def _look(bench: Workbench, target: Target) -> Image:
-    try:
-        return await bench.look(target.image)
-    except UnreachableError as silence:
-        raise GlanceAwayError(silence.message, remedy=silence.remedy) from silence
-
-
-async def _overtaken(image: Image, target: Target) -> str | None:
-    """Somebody else's copy is there already: ours goes."""
-    if target.store not in image.stores:
-        return None
-    await target.discard()
-    return "somebody else's copy came first"
-
-
-async def _held(bench: Workbench, image: Image) -> str:
-    """Why nothing must be added to the image now; empty: go ahead."""
-    if not image.active:
-        return f"the image became {image.status} in the middle of it"
-    return f"somebody else's import holds the image (task {image.lock})" if await _locked(bench, image) else ""
-
-
-async def _unname(target: Target) -> None:
+async def withdraw(target: Target) -> None:
+    """Give a copy that Glance doesn't know our own name again, if it has the image's."""
     try:
         await target.unname()
     except NotFoundError:
@@ -90,36 +65,92 @@ async def _unname(target: Target) -> None:
         log.warning("a copy that Glance doesn't know", image=target.image, store=target.store, why=trouble.message)
 
 
-async def _register(bench: Workbench, image: Image, target: Target) -> None:
+async def _look(bench: Workbench, target: Target) -> Image:
+    try:
+        return await bench.look(target.image)
+    except UnreachableError as silence:
+        raise GlanceAwayError(silence.message, remedy=silence.remedy) from silence
+
+
+async def _listed(bench: Workbench, target: Target) -> str:
+    """Glance lists a copy there already: ours, unless the site has another one, and then ours goes.
+
+    It may list one that has no data: a request of ours that arrived late, or an import that wrote back what it had seen
+    when it began. So ours is offered the name first; what it is refused for tells whose copy it is.
+    """
+    try:
+        await target.name()
+    except ConflictError:
+        if not await target.has_name():
+            # Half a copy of somebody else's: ours stays until it is clear what becomes of that.
+            raise
+        await target.discard()
+        return "somebody else's copy came first"
+    except NotFoundError as gone:
+        if await target.has_name():
+            return "somebody else's copy came first"
+        raise _taken_away(target) from gone
+    if target.store not in (await _at_rest(bench, target)).stores:
+        await _registered(bench, target, await target.location())
+    return ""
+
+
+def _taken_away(target: Target) -> TransientError:
+    return TransientError(f"the finished image was taken away at {target.store}", remedy="it is made anew")
+
+
+async def _held(bench: Workbench, image: Image) -> str:
+    """Why nothing must be added to the image now; empty: go ahead."""
+    if not image.active:
+        return f"the image became {image.status} in the middle of it"
+    return f"somebody else's import holds the image (task {image.lock})" if await _locked(bench, image) else ""
+
+
+async def _registered(bench: Workbench, target: Target, url: str) -> None:
+    """Add the location of what has its name; it loses that again unless Glance lists it, or may still do so."""
+    try:
+        await _register(bench, target, url)
+    except GlanceAwayError:
+        raise
+    except EdgesyncError:
+        await withdraw(target)
+        raise
+
+
+async def _register(bench: Workbench, target: Target, url: str) -> None:
     """Add the location, and see that it stays.
 
     Of two changes at once Glance forgets one. And an import that began before writes its own idea of the locations back
     when it ends, ours not among them (both tried): so whoever holds the lock now is waited for.
     """
-    url = await target.location()
     trouble: EdgesyncError = TransientError(
-        f"Glance takes the location of image {image.id} at {target.store}, and does not show it.",
+        f"Glance takes the location of image {target.image} at {target.store}, and does not show it.",
         remedy="Look whether somebody else changes the image's locations all the time.",
     )
+    # A request that had no answer. It may arrive after any look: only a location that is shown ends the doubt.
+    doubt: UnreachableError | None = None
     for _ in range(TRIES):
         try:
-            await bench.glance.add_location(image.id, url, target.store)
+            await bench.glance.add_location(target.image, url, target.store)
         except NotFoundError:
             raise
         except EdgesyncError as refusal:
             # It may have arrived all the same, or somebody may have been faster.
             trouble = refusal
+            if isinstance(refusal, UnreachableError) and refusal.sent:
+                doubt = refusal
         shown = await _at_rest(bench, target)
         if target.store in shown.stores:
             return
-        if not shown.active:
-            raise ConflictError(f"the image became {shown.status} in the middle of it")
-        if not isinstance(trouble, TransientError):
-            raise trouble
+        if doubt is None:
+            if not shown.active:
+                raise ConflictError(f"the image became {shown.status} in the middle of it")
+            if not isinstance(trouble, TransientError):
+                raise trouble
         await bench.clock.sleep(PAUSE)
-    if isinstance(trouble, UnreachableError):
-        # It may arrive still.
-        raise GlanceAwayError(trouble.message, remedy=trouble.remedy) from trouble
+    silence = doubt or trouble
+    if isinstance(silence, UnreachableError):
+        raise GlanceAwayError(silence.message, remedy=silence.remedy) from silence
     raise trouble
 
 

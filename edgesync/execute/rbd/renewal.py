@@ -21,9 +21,8 @@ from edgesync.domain.image import ImageId, temporary_name
 from edgesync.domain.ports import Clock, Cluster
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, TransientError
-from edgesync.execute.rbd.original import SourceDamagedError
 from edgesync.execute.rbd.resources import Resources
-from edgesync.execute.rbd.source import CHUNK
+from edgesync.execute.rbd.source import CHUNK, SourceDamagedError
 from edgesync.execute.rbd.throttle import pieces, take_all
 
 log = structlog.get_logger(__name__)

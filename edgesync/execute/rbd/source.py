@@ -1,4 +1,7 @@
-"""Reads an image's snapshot from beginning to end, some chunks ahead, and takes its digests on the way."""
+"""Reads an image's snapshot from beginning to end, some chunks ahead, and takes its digests on the way.
+
+What is read is always examined: where the digests are known already, what has others is not handed out.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,21 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edgesync.domain.block_ports import Reading
-from edgesync.domain.blocks import MIB, Digests, Extent, digests_of, of_zeros
+from edgesync.domain.blocks import MIB, Digests, Extent, differing, digests_of, of_zeros
+from edgesync.errors import PermanentError
 
 # Read at once: enough for the OSDs to be busy, little enough to hold many.
 CHUNK = 2 * MIB
 # Chunks that are read before they are asked for.
 AHEAD = 3
+UPLOAD_AGAIN = (
+    "Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good; "
+    "`edgesync verify` tells when it is sound."
+)
+
+
+class SourceDamagedError(PermanentError):
+    """The hub's data are not those that were uploaded."""
 
 
 class Hasher(Protocol):
@@ -89,7 +101,10 @@ class Source:
         return (ahead + 1) * self.chunk
 
     async def chunks(self, start: int = 0, *, ahead: int = AHEAD) -> AsyncGenerator[Chunk]:
-        """Those from `start` on, a chunk's beginning; up to `ahead` are read before they are asked for."""
+        """Those from `start` on, a chunk's beginning; up to `ahead` are read before they are asked for.
+
+        Raises what reading raises, and SourceDamagedError where the data have other digests than the known ones.
+        """
         extents = await self._reading.extents()
         offsets = iter(range(start, self._size, self.chunk))
         reads: deque[asyncio.Task[Chunk]] = deque()
@@ -102,7 +117,7 @@ class Source:
                 chunk = await reads[0]
                 reads.popleft()
                 if self._known is None:
-                    chunk = await self._examined(chunk)
+                    chunk = await self._digested(chunk)
                 yield chunk
         finally:
             for read in reads:
@@ -117,21 +132,38 @@ class Source:
             chunk = replace(chunk, digests=self._known.values[first : first + -(-length // self._block)])
             if not self._wanted(chunk):
                 return chunk
-        if not _touched(extents, offset, length):
-            return chunk
-        return replace(chunk, data=await self._reading.read(offset, length))
+        if _touched(extents, offset, length):
+            chunk = replace(chunk, data=await self._reading.read(offset, length))
+        if self._known is not None:
+            self._compare(chunk, await self._beside(self._digests_of, chunk))
+        return chunk
 
-    async def _examined(self, chunk: Chunk) -> Chunk:
-        """Digest and hash beside the loop: both let other threads run."""
-        loop = asyncio.get_running_loop()
-        digests = await loop.run_in_executor(self._executor, self._examine, chunk)
+    def _compare(self, chunk: Chunk, found: array[int]) -> None:
+        """SourceDamagedError unless they are those that are known: holes count, too, for they may be lost objects."""
+        if (position := next(differing(chunk.digests, found), None)) is not None:
+            raise SourceDamagedError(
+                "The data at the hub are not those that were uploaded: they have changed since they were last read, "
+                f"first at byte {chunk.offset + position * self._block}.",
+                remedy=UPLOAD_AGAIN,
+            )
+
+    async def _digested(self, chunk: Chunk) -> Chunk:
+        """With its digests, and hashed."""
+        digests = await self._beside(self._examine, chunk)
         if len(self._values) * self._block == chunk.offset:
             self._values.extend(digests)
         return replace(chunk, digests=digests)
 
+    async def _beside(self, take: Callable[[Chunk], array[int]], chunk: Chunk) -> array[int]:
+        """Beside the loop: digests and hashes let other threads run."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, take, chunk)
+
     def _examine(self, chunk: Chunk) -> array[int]:
         if self._hasher is not None:
             self._hasher.update(bytes(chunk.length) if chunk.data is None else chunk.data)
+        return self._digests_of(chunk)
+
+    def _digests_of(self, chunk: Chunk) -> array[int]:
         if chunk.data is None:
             return of_zeros(chunk.length, self._block).values
         return digests_of(chunk.data, self._block)

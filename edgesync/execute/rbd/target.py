@@ -16,6 +16,7 @@ from edgesync.domain.blocks import Digests, Layout, of_zeros
 from edgesync.domain.image import ImageId, temporary_name
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, TransientError
+from edgesync.execute.rbd.source import CHUNK
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,8 @@ class Target:
         self.blocks = blocks
         self.image = image
         self.temporary = temporary_name(image)
+        # Whether it has the image's own name already, and only lacks its registration.
+        self.named = False
         self._trash_delay = trash_delay
 
     async def prepare(self, layout: Layout, block: int, base: Base | None = None) -> Prepared:
@@ -80,13 +83,17 @@ class Target:
         if found.size != layout.size:
             return None
         layered = await self.blocks.parent(self.temporary) is not None
+        if layered and found.object_size > CHUNK:
+            # Its objects are larger than what is written at once: a renewal has left it.
+            return None
         have = await self.blocks.digests(self.temporary, block, snapshot=False)
         return Prepared(have=have, unit=found.object_size if layered else 0)
 
     async def sealed(self, want: Digests) -> bool:
-        """Whether an earlier attempt has completed the image, but for its name."""
+        """Whether an earlier attempt has completed the image, but for its name or its registration."""
         try:
-            return await self.blocks.digests(self.temporary, want.block, snapshot=True) == want
+            name = self.image if self.named else self.temporary
+            return await self.blocks.digests(name, want.block, snapshot=True) == want
         except NotFoundError:
             return False
 
@@ -102,29 +109,35 @@ class Target:
             )
         await self.blocks.seal(self.temporary)
 
-    async def name(self) -> None:
-        """Give it the name that Glance, Nova and Cinder look for; ConflictError when there is one of that name."""
-        await self.blocks.rename(self.temporary, self.image)
+    async def begun(self) -> bool:
+        """Whether the site has an image under our name, whatever has become of it so far. One call."""
+        try:
+            await self.blocks.parent(self.temporary)
+        except NotFoundError:
+            return False
+        return True
 
-    async def reclaim(self) -> None:
-        """Take the name from what a crash has left complete under it, and unknown to Glance. Nothing else is touched.
-
-        Half a copy of Glance's own has no snapshot yet.
-        """
+    async def has_name(self) -> bool:
+        """Whether a complete image has the image's own name, whosesoever: half a copy of Glance's has no snapshot."""
         try:
             async with self.blocks.reading(self.image):
-                pass
+                return True
         except NotFoundError:
-            return
-        try:
-            await self.unname()
-        except ConflictError:
-            # There is both; what has our name is older.
-            log.warning("an image of ours and one of Glance's", image=self.image, store=self.store)
+            return False
+
+    async def name(self) -> None:
+        """Give it the name that Glance, Nova and Cinder look for; ConflictError when there is one of that name."""
+        if not self.named:
+            await self.blocks.rename(self.temporary, self.image)
+            self.named = True
 
     async def unname(self) -> None:
-        """Take that back: a copy that Glance doesn't know must not be in the way of its own."""
+        """Take that back: a copy that Glance doesn't know must not be in the way of its own.
+
+        ConflictError when there is one under our name, too.
+        """
         await self.blocks.rename(self.image, self.temporary)
+        self.named = False
 
     async def location(self) -> str:
         """What Glance's own driver would write down for the copy."""

@@ -57,10 +57,15 @@ async def take_all(throttles: Iterable[Throttle], size: int) -> None:
         await throttle.take(size)
 
 
-def pieces(length: int, throttles: Iterable[Throttle]) -> Iterable[tuple[int, int]]:
-    """Cut a write so that no piece of it is a burst: (offset, length) of each."""
+def pieces(length: int, throttles: Iterable[Throttle], *, unit: int = 0) -> Iterable[tuple[int, int]]:
+    """Cut a write so that no piece of it is a burst: (offset, length) of each.
+
+    Nothing is cut inside an object of `unit` bytes (0: anywhere), though one may be a burst on a slow line: writes of
+    parts of a clone's object would have the rest fetched and written as well.
+    """
     rates = [rate for throttle in throttles if (rate := throttle.rate) is not None]
     if not rates:
         return [(0, length)]
-    step = max(SMALLEST, int(min(rates) * GRAIN) // SMALLEST * SMALLEST)
+    grain = max(SMALLEST, unit)
+    step = max(grain, int(min(rates) * GRAIN) // grain * grain)
     return [(start, end - start) for start, end in pairwise([*range(0, length, step), length])]

@@ -53,7 +53,13 @@ class Driver(Protocol):
 
     async def trash(self, name: str) -> None: ...
 
+    async def resize(self, name: str, size: int) -> None: ...
+
     async def trashed(self, name: str) -> bool: ...
+
+    async def behead(self, name: str) -> None:
+        """Take away what RBD opens an image by; its name stays on the list."""
+        ...
 
     async def corrupt(self, name: str, offset: int) -> None:
         """Change one byte of the object that holds it."""

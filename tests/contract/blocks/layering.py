@@ -119,7 +119,9 @@ class Layering:
             await image.write(OBJECT, noise(64 * KIB, seed=4))
         await blocks.seal(name)
         await blocks.disk(name, "vms", disk, object_size=OBJECT)
-        layers = {layer.spec: layer for layer in await blocks.layers() if layer.name in {base, name, disk, alone}}
+        layers = {
+            layer.spec: layer for layer in (await blocks.layers()).layers if layer.name in {base, name, disk, alone}
+        }
         assert [*layers] == sorted(layers)
         lowest, layered = layers[f"images/{base}"], layers[f"images/{name}"]
         assert (lowest.size, lowest.own, lowest.shared) == (2 * OBJECT + 5, OBJECT + 5, 0)
@@ -132,30 +134,43 @@ class Layering:
         assert top.shared is not None
         assert top.shared >= OBJECT + 5
         assert layers[f"images/{alone}"].own == MIB
-        uncounted = {layer.spec: layer for layer in await blocks.layers(measured=False)}
+        uncounted = {layer.spec: layer for layer in (await blocks.layers(measured=False)).layers}
         assert uncounted[f"images/{name}"] == replace(layered, own=None, shared=None)
 
     async def test_layers_without_the_disks_that_the_key_may_not_see(self, blocks: Blocks, driver: Driver) -> None:
         base, disk = a_name(), a_name()
         await driver.put(base, noise(MIB))
         await blocks.disk(base, "volumes", disk, object_size=OBJECT)
-        seen = {layer.spec: layer for layer in await driver.client_of_one_pool().layers()}
+        seen = {layer.spec: layer for layer in (await driver.client_of_one_pool().layers()).layers}
         assert seen[f"images/{base}"].clones is None
         assert seen[f"images/{base}"].own == MIB
         assert f"volumes/{disk}" not in seen
+
+    async def test_an_image_that_can_not_be_opened_is_named_and_hides_no_other(
+        self, blocks: Blocks, driver: Driver
+    ) -> None:
+        good, odd = a_name(), a_name()
+        await driver.put(good, noise(MIB))
+        await driver.put(odd, noise(MIB), snapshot=False)
+        await driver.behead(odd)
+        found = await blocks.layers()
+        assert f"images/{good}" in {layer.spec for layer in found.layers}
+        assert f"images/{odd}" not in {layer.spec for layer in found.layers}
+        assert odd in found.unseen[f"images/{odd}"]
+        assert found.left_out == 0
 
     async def test_a_parent_in_the_trash_is_told_by_its_name(self, blocks: Blocks, driver: Driver) -> None:
         base, name = a_name(), a_name()
         await driver.put(base, noise(MIB))
         await blocks.clone(base, name, object_size=MIB)
         await driver.trash(base)
-        layers = {layer.name: layer for layer in await blocks.layers()}
+        layers = {layer.name: layer for layer in (await blocks.layers()).layers}
         assert layers[name].parent == f"images/{base}"
         assert base not in layers
         # Another comes back under that name, on top of what is still on top of the first.
         await blocks.seal(name)
         await blocks.clone(name, base, object_size=MIB)
-        layers = {layer.name: layer for layer in await blocks.layers()}
+        layers = {layer.name: layer for layer in (await blocks.layers()).layers}
         assert (layers[base].parent, layers[base].parent_id) == (f"images/{name}", layers[name].id)
         assert layers[name].parent == f"images/{base}"
         assert layers[name].parent_id not in {layers[base].id, None}

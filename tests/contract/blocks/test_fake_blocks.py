@@ -55,8 +55,14 @@ class FakeDriver:
     async def trash(self, name: str) -> None:
         self.cluster.bin(name)
 
+    async def resize(self, name: str, size: int) -> None:
+        self.fake.resize(name, size)
+
     async def trashed(self, name: str) -> bool:
         return name in {entry.image.name for entry in self.cluster.trashed}
+
+    async def behead(self, name: str) -> None:
+        self.fake.headless.add(name)
 
     async def corrupt(self, name: str, offset: int) -> None:
         self.fake.contents(name).corrupt(offset)

@@ -10,7 +10,7 @@ import pytest
 
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import KIB, MIB, Layout
-from edgesync.errors import ConflictError, NotFoundError, UnreachableError
+from edgesync.errors import ConflictError, NotFoundError, TransientError, UnreachableError
 from tests.contract.blocks.driver import FEATURES, OBJECT, SHAPES, Driver, a_name, noise, until
 
 DAY = timedelta(days=1)
@@ -139,6 +139,22 @@ class Writing:
                 with pytest.raises(ConflictError, match=name):
                     await blocks.trash(name, delay=DAY)
         await blocks.trash(name, delay=DAY)
+
+    async def test_an_image_that_was_made_smaller_meanwhile_is_worth_another_try(
+        self, blocks: Blocks, driver: Driver
+    ) -> None:
+        name, data = a_name(), noise(2 * MIB)
+        await blocks.create(name, layout(len(data)))
+        async with blocks.writing(name) as image:
+            await image.write(0, data[:MIB])
+            await driver.resize(name, MIB)
+            for write in (image.write(MIB, data[MIB:]), image.write_all([(MIB, data[MIB:])])):
+                with pytest.raises(TransientError, match="removed or resized") as failed:
+                    await write
+                # The site is well.
+                assert type(failed.value) is TransientError
+            await image.write(0, data[:MIB])
+        assert await driver.data(name, snapshot=False) == data[:MIB]
 
 
 class Failing:

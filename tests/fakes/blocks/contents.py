@@ -25,6 +25,8 @@ class Contents:
     snap: dict[int, bytes] | None = None
     # Seen, its snapshot, through what has no object here.
     parent: Contents | None = None
+    # Offsets of bytes that the disks have lost, until their object is written anew.
+    lost: set[int] = field(default_factory=set)
     # Bytes that writes fetched from the parent, because they covered no whole object.
     copied_up: int = 0
 
@@ -47,6 +49,17 @@ class Contents:
             elif self.parent is not None:
                 out[at : at + piece.length] = self.parent.read(piece.offset, piece.length, snapshot=True)
         return bytes(out)
+
+    def readable(self, offset: int, length: int, *, snapshot: bool) -> bool:
+        """Whether the disks have lost none of that."""
+        objects = self.layer(snapshot=snapshot)
+        for index, piece in self._cut(offset, length):
+            if index in objects:
+                if any(piece.offset <= at < piece.end for at in self.lost):
+                    return False
+            elif self.parent is not None and not self.parent.readable(piece.offset, piece.length, snapshot=True):
+                return False
+        return True
 
     def write(self, offset: int, data: bytes) -> None:
         for index, piece in self._cut(offset, len(data)):

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from edgesync.domain.blocks import Digests, Extent, Flattening, Layout, digests_of
-from edgesync.domain.layers import Layer
+from edgesync.domain.blocks import UNREADABLE, Digests, Extent, Flattening, Layout, digests_of
+from edgesync.domain.layers import Layer, PoolLayers
 from edgesync.errors import EdgesyncError
 from tests.fakes.blocks.contents import OBJECT, Contents, bottom_layer, filled, made_up
 from tests.fakes.cluster import FakeCluster, PoolImage
@@ -53,6 +53,10 @@ class FakeBlocks:
         # The cluster's other pools with the disks in them, and those that our key may not touch.
         self.disks: dict[str, dict[str, Contents]] = {"vms": {}, "volumes": {}}
         self.forbidden: set[str] = set()
+        # Images that are listed, and can't be opened to look at them.
+        self.headless: set[str] = set()
+        # Disks that a look at all of them leaves out.
+        self.left_out = 0
         self.closed = False
         self._contents: dict[str, Contents] = {}
         self._faults: dict[int, EdgesyncError | None] = {}
@@ -88,6 +92,12 @@ class FakeBlocks:
     def leave_locked(self, name: str) -> None:
         """A writer of it is killed: its lock holds until its watch ends."""
         self._locked[self.cluster.images[name].id] = self.cluster.clock.now() + WATCH
+
+    def resize(self, name: str, size: int) -> None:
+        """Make it smaller."""
+        image, contents = self.cluster.images[name], self.contents(name)
+        image.size = size
+        contents.layout = replace(contents.layout, size=size)
 
     def again(self) -> FakeBlocks:
         """Another client of the same pool."""
@@ -175,8 +185,12 @@ class FakeBlocks:
     async def digests(self, name: str, block: int, *, snapshot: bool) -> Digests:
         await self._reach("digests", f"open RBD image {name}", name)
         image = self._with_snapshot(name) if snapshot else self.cluster.find(name)
-        data = self._of(image).read(0, image.size, snapshot=snapshot)
-        return Digests(size=image.size, block=block, values=digests_of(data, block))
+        contents = self._of(image)
+        values = digests_of(contents.read(0, image.size, snapshot=snapshot), block)
+        for position, offset in enumerate(range(0, image.size, block)):
+            if not contents.readable(offset, min(block, image.size - offset), snapshot=snapshot):
+                values[position] = UNREADABLE
+        return Digests(size=image.size, block=block, values=values)
 
     async def seal(self, name: str) -> None:
         what = f"take the snapshot of RBD image {name}"
@@ -224,11 +238,12 @@ class FakeBlocks:
         parent = self._parent(self.cluster.find(name))
         return None if parent is None else self._spec(parent.name)
 
-    async def layers(self, *, measured: bool = True) -> tuple[Layer, ...]:
+    async def layers(self, *, measured: bool = True) -> PoolLayers:
         await self._reach("layers", "list the RBD images", "")
         found = [
             self._layer(self.cluster.pool, image.name, image.id, self._of(image), tuple(sorted(image.children)))
             for image in self.cluster.images.values()
+            if image.name not in self.headless
         ]
         found += [
             self._layer(pool, name, f"{pool}-{name}", contents, ())
@@ -238,7 +253,10 @@ class FakeBlocks:
         ]
         if not measured:
             found = [replace(layer, own=None, shared=None) for layer in found]
-        return tuple(sorted(found, key=lambda layer: layer.spec))
+        unseen = {self._spec(name): self.cluster.refusals.no_image(name).message for name in sorted(self.headless)}
+        return PoolLayers(
+            layers=tuple(sorted(found, key=lambda layer: layer.spec)), unseen=unseen, left_out=self.left_out
+        )
 
     async def flatten(self, name: str) -> None:
         what = f"have RBD image {name} flattened"
@@ -275,13 +293,18 @@ class FakeBlocks:
             raise error
         await self._unlocked(what, image)
         await self._room(what)
+        if offset + len(data) > image.size:
+            raise self.cluster.refusals.changed(what, OSError("invalid argument"))
         self._of(image).write(offset, data)
         self._count(image)
         self.sent.append(Sent(image=image.name, offset=offset, length=len(data)))
         await self.cluster.answer(what)
 
     async def read(self, image: PoolImage, offset: int, length: int, *, snapshot: bool) -> bytes:
-        await self._reach("read", f"read RBD image {image.name}", image.name)
+        what = f"read RBD image {image.name}"
+        await self._reach("read", what, image.name)
+        if not self._of(image).readable(offset, length, snapshot=snapshot):
+            raise self.cluster.refusals.lost_data(what, OSError("input/output error"), offset=offset, length=length)
         self.fetched += length
         return self._of(image).read(offset, length, snapshot=snapshot)
 

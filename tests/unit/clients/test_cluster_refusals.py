@@ -8,7 +8,14 @@ import pytest
 
 from edgesync.clients.ceph_refusals import Refusals
 from edgesync.domain.store import CephSettings, StoreId
-from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, UnreachableError
+from edgesync.errors import (
+    ConflictError,
+    EdgesyncError,
+    ForbiddenError,
+    NotFoundError,
+    PermanentError,
+    UnreachableError,
+)
 
 REFUSALS = Refusals(
     store=StoreId("dcn0"),
@@ -26,8 +33,8 @@ WHAT = "look at RBD image ID"
         (errno.ESHUTDOWN, UnreachableError, "connection failed: Ceph's words"),
         (errno.EROFS, UnreachableError, "connection failed"),
         (None, UnreachableError, "connection failed"),
-        (errno.EPERM, PermanentError, "client.edgesync may not"),
-        (errno.EACCES, PermanentError, "client.edgesync may not"),
+        (errno.EPERM, ForbiddenError, "client.edgesync may not"),
+        (errno.EACCES, ForbiddenError, "client.edgesync may not"),
         (errno.EBUSY, ConflictError, "Ceph's words"),
         (errno.EINVAL, PermanentError, "Ceph's words"),
     ],

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from edgesync.clients.ceph_calls import Calls
+from edgesync.clients.ceph_refusals import Refusals
 from edgesync.clients.cluster import CephCluster
 from edgesync.domain.store import CephSettings, StoreId
-from edgesync.errors import PermanentError
+from edgesync.errors import PermanentError, UnreachableError
 
 # As on a machine where nobody has installed them.
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['rados', 'rbd'])); "
@@ -60,3 +64,49 @@ async def test_a_conf_that_is_none_is_named(tmp_path: Path) -> None:
 
 async def test_closing_what_was_never_used_is_nothing() -> None:
     await cluster("/etc/ceph/ceph.conf").close()
+
+
+async def test_what_is_closed_before_its_first_call_connects_no_more() -> None:
+    client = cluster("/etc/ceph/ceph.conf")
+    await client.close()
+    with pytest.raises(UnreachableError, match="has closed the connection"):
+        await client.names()
+
+
+async def test_closing_needs_no_thread_that_the_system_does_not_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    await cluster("/etc/ceph/ceph.conf").close()
+
+
+async def test_what_is_loaded_while_it_is_closed_is_closed_too() -> None:
+    settings = CephSettings(conf="/etc/ceph/ceph.conf", user="edgesync")
+    refusals = Refusals(store=StoreId("dcn0"), settings=settings, deadline=30.0)
+    loading, gate, half = threading.Event(), threading.Event(), Half()
+
+    def load() -> Half:
+        loading.set()
+        gate.wait(30)
+        return half
+
+    calls = Calls("test", refusals, load, limit=1)
+    call = asyncio.create_task(calls.run("do anything", lambda loaded: loaded))
+    await asyncio.to_thread(loading.wait, 30)
+    closing = asyncio.create_task(calls.close())
+    await asyncio.sleep(0)
+    gate.set()
+    await closing
+    assert await call is half
+    assert half.closed == 1
+
+
+class Half:
+    """What blocks."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1

@@ -135,3 +135,15 @@ async def test_a_thread_that_can_not_be_started_is_not_counted(monkeypatch: pyte
         with pytest.raises(NoThreadError):
             await threads.run(lambda: 42, deadline=SOON)
     assert await threads.run(lambda: 42, deadline=LONG) == 42
+
+
+async def test_busy_and_stuck_threads_can_be_seen(gate: threading.Event) -> None:
+    threads = Threads("test", limit=3)
+    waiting = asyncio.create_task(threads.run(gate.wait, deadline=LONG))
+    await hang(threads, gate, calls=1)
+    assert (threads.limit, threads.busy, threads.stuck) == (3, 2, 1)
+    gate.set()
+    await waiting
+    # Those that end after their deadline are waited for by their turns alone.
+    await asyncio.gather(*(threads.run(lambda: None, deadline=LONG) for _ in range(3)))
+    assert threads.stuck == 0

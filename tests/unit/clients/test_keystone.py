@@ -47,6 +47,7 @@ async def login(keystone: FakeKeystone, tmp_path: Path) -> AsyncIterator[Login]:
         cloud: str | None = "edge",
         region: str | None = None,
         auth: Any = None,
+        on_login: Callable[[str, float], None] = lambda *_: None,
         **entry: Any,
     ) -> OpenStackAuth:
         credentials = {
@@ -67,6 +68,7 @@ async def login(keystone: FakeKeystone, tmp_path: Path) -> AsyncIterator[Login]:
                 load_envvars=False,
                 deadline=deadline,
                 api_timeout=2,
+                on_login=on_login,
             )
         )
         return made[-1]
@@ -91,6 +93,23 @@ async def test_token_and_endpoint(login: Login, keystone: FakeKeystone) -> None:
     assert await auth.endpoint() == "http://glance.example:9292"
     assert await auth.tls() is True
     assert keystone.logins == 1
+
+
+async def test_each_log_in_is_told_with_its_result(login: Login, keystone: FakeKeystone) -> None:
+    told: list[str] = []
+
+    def note(result: str, seconds: float) -> None:
+        assert seconds > 0
+        told.append(result)
+
+    auth = login(on_login=note)
+    for _ in range(3):
+        await auth.headers()
+    await auth.invalidate()
+    for keystone.status in (401, 503):
+        with pytest.raises(EdgesyncError):
+            await auth.headers()
+    assert told == ["ok", "refused", "unreachable"]
 
 
 async def test_callers_share_one_login(login: Login, keystone: FakeKeystone) -> None:

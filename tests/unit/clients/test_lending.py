@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -27,6 +27,21 @@ def gate() -> Iterator[threading.Event]:
     gate = threading.Event()
     yield gate
     gate.set()
+
+
+class Enterer:
+    """Enters in a thread of its own."""
+
+    def __init__(self, renewed: Renewed[Thing], make: Callable[[], Thing]) -> None:
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._enter, args=(renewed, make), daemon=True)
+        self.thread.start()
+
+    def _enter(self, renewed: Renewed[Thing], make: Callable[[], Thing]) -> None:
+        try:
+            renewed.enter(make, patience=LONG)
+        except (OverError, KeyError) as error:
+            self.error = error
 
 
 class TestShared:
@@ -126,14 +141,80 @@ class TestRenewed:
         maker.join(LONG)
 
 
+class TestWhatIsStillBeingMade:
+    """A cluster that doesn't answer holds up nobody but whoever connects to it."""
+
+    @pytest.fixture
+    def renewed(self) -> Renewed[Thing]:
+        return Renewed(Thing.end)
+
+    @pytest.fixture
+    def made(self) -> Thing:
+        return Thing()
+
+    @pytest.fixture
+    def maker(self, renewed: Renewed[Thing], made: Thing, gate: threading.Event) -> Iterator[Enterer]:
+        """Makes it until the gate opens."""
+        begun = threading.Event()
+
+        def make() -> Thing:
+            begun.set()
+            gate.wait(LONG)
+            return made
+
+        maker = Enterer(renewed, make)
+        begun.wait(LONG)
+        yield maker
+        gate.set()
+        maker.thread.join(LONG)
+
+    def test_closing_does_not_wait_for_it_and_its_maker_ends_it(
+        self, renewed: Renewed[Thing], made: Thing, maker: Enterer, gate: threading.Event
+    ) -> None:
+        # Both would wait for the gate, which nobody has opened.
+        renewed.close()
+        renewed.close()
+        assert made.ended == 0
+        gate.set()
+        maker.thread.join(LONG)
+        assert (made.ended, type(maker.error)) == (1, OverError)
+
+    def test_retiring_the_one_before_does_not_wait_for_it(
+        self, renewed: Renewed[Thing], made: Thing, maker: Enterer, gate: threading.Event
+    ) -> None:
+        renewed.retire(Thing())
+        gate.set()
+        maker.thread.join(LONG)
+        assert (made.ended, maker.error) == (0, None)
+        assert renewed.enter(Thing, patience=LONG).thing is made
+
+    def test_who_waits_for_it_is_sent_away_once_it_is_closed(self, renewed: Renewed[Thing], maker: Enterer) -> None:
+        waiting = Enterer(renewed, Thing)
+        renewed.close()
+        waiting.thread.join(LONG)
+        assert type(waiting.error) is OverError
+        assert maker.thread.is_alive()
+
+    def test_who_waits_for_what_can_not_be_made_makes_it(self, renewed: Renewed[Thing], gate: threading.Event) -> None:
+        def fail() -> Thing:
+            gate.wait(LONG)
+            raise KeyError
+
+        failing = Enterer(renewed, fail)
+        waiting = Enterer(renewed, Thing)
+        gate.set()
+        for one in (failing, waiting):
+            one.thread.join(LONG)
+        assert (type(failing.error), waiting.error) == (KeyError, None)
+
+
 class TestHandover:
-    def test_what_was_made_is_ended(self) -> None:
+    def test_what_was_made_is_given_back_once(self) -> None:
         handover: Handover[Thing] = Handover(Thing.end)
         thing = handover.made(Thing)
+        assert handover.over() is thing
+        assert handover.over() is None
         assert thing.ended == 0
-        handover.end()
-        handover.end()
-        assert thing.ended == 1
 
     def test_what_comes_too_late_is_ended_by_its_maker(self) -> None:
         handover: Handover[Thing] = Handover(Thing.end)
@@ -141,7 +222,7 @@ class TestHandover:
 
         def make() -> Thing:
             # Meanwhile nobody waits any more.
-            handover.end()
+            assert handover.over() is None
             made.append(Thing())
             return made[-1]
 
@@ -150,4 +231,4 @@ class TestHandover:
         assert made[0].ended == 1
 
     def test_what_was_never_made_needs_no_end(self) -> None:
-        Handover(Thing.end).end()
+        assert Handover(Thing.end).over() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import FrozenInstanceError
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -295,6 +295,17 @@ def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
 def test_the_example_loads() -> None:
     settings = load(EXAMPLE, {})
     assert [policy.name for policy in settings.policies] == ["golden"]
+    assert settings.policies[0].lag_objective == timedelta(hours=4)
+
+
+def test_a_lag_objective_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    policy = "{name: golden, match: all, stores: all, lag_objective: 1h30m}"
+    settings = load_text(tmp_path, f"hub: central\npolicies: [{policy}]\n")
+    assert settings.policies[0].lag_objective == timedelta(minutes=90)
+    assert show(settings)["policies"][0]["lag_objective"] == "1h30m"
+    without = load_text(tmp_path, "hub: central\npolicies: [{name: golden, match: all, stores: all}]\n")
+    assert without.policies[0].lag_objective is None
+    assert "lag_objective" not in show(without)["policies"][0]
 
 
 def test_the_example_names_every_setting_and_its_default() -> None:

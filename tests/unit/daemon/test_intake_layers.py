@@ -193,3 +193,19 @@ async def test_a_site_that_can_not_tell_its_layers_says_why() -> None:
     assert (site.layers, "did not answer" in site.trouble) == ((), True)
     with pytest.raises(RequestError, match="central"):
         await at.at.intake.layers("central")
+
+
+async def test_what_is_not_shown_of_a_site_is_said() -> None:
+    at = bench()
+    names = [f"odd-{number}" for number in range(7)]
+    for name in names:
+        at.blocks.put(name, b"x")
+    at.blocks.headless = set(names)
+    at.blocks.left_out = 12
+    (site,) = await at.at.intake.layers("dcn0")
+    assert [layer.spec for layer in site.layers] == ["images/id-img"]
+    assert set(site.unseen) == {f"images/{name}" for name in names}
+    assert "7 can't be looked at: images/odd-0: There is no RBD image odd-0" in site.trouble
+    assert "and 2 more" in site.trouble
+    assert "12 more disks were not looked at" in site.trouble
+    assert "rbd info" in site.remedy

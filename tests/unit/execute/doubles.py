@@ -390,7 +390,7 @@ class Rig:
         return [event for event in self.journal.events if event.kind is kind]
 
 
-def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
+def rig(*, ceph: bool = True, stall_after: float = 600, memory: int = 0) -> Rig:
     clock = HandClock()
     glance = ScriptedGlance(clock)
     journal = MemoryJournal()
@@ -434,7 +434,7 @@ def rig(*, ceph: bool = True, stall_after: float = 600) -> Rig:
         blocks={},
         journal=cast("Journal", journal),
         images=dict,
-        memory=0,
+        memory=memory,
         on_compared=lambda *_: None,
     )
     return Rig(

@@ -63,6 +63,17 @@ def test_a_disk_flattened_meanwhile_is_no_longer_on_top() -> None:
     assert shown(site_layers_view(site(base, disk), {}).layers) == [(0, Kind.IMAGE, A), (0, Kind.DISK, "disk")]
 
 
+def test_what_can_not_be_looked_at_is_shown_where_it_is_known_to_be() -> None:
+    base = layer(A, clones=(f"images/{B}",))
+    top = replace(layer(C), parent=f"images/{B}", parent_id="rbd-of-b")
+    unseen = {f"images/{B}": "no answer", "images/odd": "no header"}
+    view = site_layers_view(site(base, top, unseen=unseen, left_out=7), NAMED)
+    assert shown(view.layers) == [(0, Kind.IMAGE, A), (1, Kind.IMAGE, B), (2, Kind.IMAGE, C), (0, Kind.IMAGE, "odd")]
+    (hidden,) = view.layers[0].layers
+    assert (hidden.size, hidden.complete) == (None, False)
+    assert (view.unseen, view.left_out) == (unseen, 7)
+
+
 def test_clones_that_may_not_be_seen_are_not_denied() -> None:
     (node,) = site_layers_view(site(layer(A, clones=None)), {}).layers
     assert not node.complete

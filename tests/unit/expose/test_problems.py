@@ -8,7 +8,7 @@ from datetime import UTC, time, timedelta
 from prometheus_client import generate_latest
 
 from edgesync.domain.copy import Progress, Stall, StallCause
-from edgesync.domain.job import CopyResult, Work
+from edgesync.domain.job import CopyResult, StoreResult, Work
 from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.window import Window, Windows
@@ -139,6 +139,7 @@ def test_metrics_tell_the_same() -> None:
     showcase = Showcase(health=replace(WELL, config=ConfigHealth(error="bad")))
     showcase.picture = sick()
     metrics = Metrics(showcase)
+    of = image()
     for work, result in (
         (Work.TRASH, CopyResult.REPAIRED),
         (Work.PROTECT, CopyResult.REPAIRED),
@@ -146,7 +147,7 @@ def test_metrics_tell_the_same() -> None:
         (Work.REMOVE, CopyResult.REMOVED),
         (Work.IMPORT, CopyResult.COPIED),
     ):
-        metrics.ended(work, StoreId("dcn0"), result, 1.0)
+        metrics.ended(attempt(of, "dcn0", work=work), StoreResult(store=StoreId("dcn0"), result=result), 1.0)
     lines = set(generate_latest(metrics.registry).decode().splitlines())
     assert {
         'edgesync_store_up{store="dcn0"} 1.0',

@@ -1,6 +1,8 @@
 """Rates are read and shown as people write them, and links are named so that labs side by side never meet."""
 
 import dataclasses
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,64 @@ def test_programs_of_an_edge_run_in_its_namespace(lab: Lab) -> None:
         "-f",
     ]
     assert links.inside(lab.site("central"), ["ceph-osd"]) == ["ceph-osd"]
+
+
+class Shell:
+    """Notes the commands that would be run, and fails at one of them."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *, fails_at: int | None = None) -> None:
+        self.lines: list[str] = []
+        self._fails_at = fails_at
+        patch.setattr(links, "_run", self._run)
+
+    def _run(self, folder: Path, *argv: str, given: str = "") -> str:
+        assert folder.name == "try"
+        self.lines.append(" ".join([*argv, *given.splitlines()]))
+        if len(self.lines) - 1 == self._fails_at:
+            raise LabError(f"{argv[0]}: not here")
+        return ""
+
+    def count(self, part: str) -> int:
+        return sum(line.count(part) for line in self.lines)
+
+
+def test_an_obstacle_to_any_step_of_a_link_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Shell(monkeypatch)
+    links.make(dataclasses.replace(lab, rate=10**9), lab.site("dcn0"))
+    needed = len(whole.lines)
+    tried = Shell(monkeypatch)
+    assert links.obstacle(lab.folder) is None
+    assert len(tried.lines) == needed + 1, "and a program is run in it"
+    assert tried.count("tbf rate") == whole.count("tbf rate") == 2
+    assert tried.count("addrgenmode none") == whole.count("addrgenmode none")
+    for step in range(len(tried.lines)):
+        Shell(monkeypatch, fails_at=step)
+        assert "not here" in (links.obstacle(lab.folder) or "")
+
+
+def test_a_kernel_without_ipv6_can_have_links(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for ipv6, ends in ((tmp_path, 2), (tmp_path / "none", 0)):
+        monkeypatch.setattr(links, "_IPV6", ipv6)
+        shell = Shell(monkeypatch)
+        links.make(lab, lab.site("dcn0"))
+        assert shell.count("addrgenmode none") == ends
+        assert shell.count("link set lo up") == 1
+
+
+def test_a_command_that_does_not_end_is_an_obstacle(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(argv: list[str], *, timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(argv, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    assert "ip netns add" in (links.obstacle(lab.folder) or "")
+    assert "no end after 30 s" in (links.obstacle(lab.folder) or "")
+
+
+def test_names_of_a_link_that_is_tried_fit_the_kernel(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 - 1)
+    shell = Shell(monkeypatch)
+    assert links.obstacle(lab.folder) is None
+    (made,) = [line for line in shell.lines if "type veth" in line]
+    interface = made.split()[3]
+    assert len(interface) <= 15
+    assert interface.endswith(f"-{link_key(lab.folder)}")

@@ -8,10 +8,17 @@ from datetime import timedelta
 import pytest
 
 from edgesync.domain.image import Image, TaskId, temporary_name
-from edgesync.errors import ConflictError, NotFoundError, PermanentError, TransientError, UnreachableError
+from edgesync.errors import (
+    ConflictError,
+    EdgesyncError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+    UnreachableError,
+)
 from edgesync.execute.rbd.publication import GlanceAwayError, publish
 from edgesync.execute.rbd.target import Target
-from tests.builders import image
+from tests.builders import CENTRAL, image
 from tests.fakes.blocks import FakeBlocks
 from tests.fakes.cluster import FakeCluster
 from tests.unit.execute.doubles import DCN0, Rig, rig
@@ -106,6 +113,43 @@ async def test_a_request_that_may_still_arrive_keeps_the_name(site: Site) -> Non
     assert set(site.cluster.images) == {site.image.id}
 
 
+@pytest.mark.parametrize(
+    "later",
+    [PermanentError("locations are invisible"), TransientError("HTTP 503"), UnreachableError("refused", sent=False)],
+    ids=["refused", "busy", "down"],
+)
+async def test_no_later_answer_ends_the_doubt_about_one_that_had_none(site: Site, later: EdgesyncError) -> None:
+    """The first may arrive after any look: what it names has to stay where it is."""
+    site.on.glance.refusals["add_location"] += [UnreachableError("silence"), later, later]
+    with pytest.raises(GlanceAwayError, match="silence"):
+        await site.publish()
+    assert set(site.cluster.images) == {site.image.id}
+
+
+async def test_nor_does_an_image_that_is_withdrawn_meanwhile(site: Site) -> None:
+    async def withdrawn(method: str, _: str) -> None:
+        if method == "location":
+            site.on.glance.change(site.image.id, status="deactivated")
+
+    site.blocks.before = withdrawn
+    site.on.glance.refusals["add_location"] += [UnreachableError("silence")] + [PermanentError("not active")] * 2
+    with pytest.raises(GlanceAwayError, match="silence"):
+        await site.publish()
+    assert set(site.cluster.images) == {site.image.id}
+
+
+async def test_a_location_that_is_shown_ends_the_doubt(site: Site) -> None:
+    site.on.glance.refusals["add_location"] += [UnreachableError("silence")] * 2
+    assert await site.publish() == ""
+    assert set(site.cluster.images) == {site.image.id}
+
+
+async def test_a_glance_that_was_never_reached_leaves_no_doubt_but_is_waited_for(site: Site) -> None:
+    site.on.glance.refusals["add_location"] += [UnreachableError("refused", sent=False)] * 3
+    with pytest.raises(GlanceAwayError):
+        await site.publish()
+
+
 @pytest.mark.parametrize("method", ["image", "tasks"])
 async def test_a_silent_glance_is_told_from_a_silent_site(site: Site, method: str) -> None:
     site.on.glance.change(site.image.id, lock=TaskId("theirs"))
@@ -132,9 +176,60 @@ async def test_one_that_is_not_active_is_left_alone(site: Site) -> None:
 
 
 async def test_a_copy_of_somebody_elses_makes_ours_needless(site: Site) -> None:
+    site.blocks.put(site.image.id, b"data")
     site.on.glance.arrive(site.image.id, DCN0)
     assert await site.publish() == "somebody else's copy came first"
+    assert set(site.cluster.images) == {site.image.id}
     assert [entry.image.name for entry in site.cluster.trashed] == [site.temporary]
+
+
+async def test_a_location_without_data_gets_ours(site: Site) -> None:
+    """A request of ours arrived late, or a rival wrote back the locations that it had seen when it began."""
+    site.on.glance.arrive(site.image.id, DCN0)
+    assert await site.publish() == ""
+    assert set(site.cluster.images) == {site.image.id}
+    assert site.added == 0
+    assert not site.cluster.trashed
+
+
+async def test_one_that_is_taken_back_in_this_moment_is_added_again(site: Site) -> None:
+    async def taken_back(method: str, _: str) -> None:
+        if method == "rename":
+            site.on.glance.change(site.image.id, stores=frozenset({CENTRAL}))
+
+    site.on.glance.arrive(site.image.id, DCN0)
+    site.blocks.before = taken_back
+    assert await site.publish() == ""
+    assert set(site.cluster.images) == {site.image.id}
+    assert site.added == 1
+    assert DCN0 in site.on.glance.images[site.image.id].stores
+
+
+async def test_for_half_a_copy_that_is_listed_ours_is_not_given_up(site: Site) -> None:
+    site.cluster.put_partial(site.image.id)
+    site.on.glance.arrive(site.image.id, DCN0)
+    with pytest.raises(ConflictError):
+        await site.publish()
+    assert set(site.cluster.images) == {site.image.id, site.temporary}
+    assert site.cluster.images[site.temporary].snapshot
+
+
+async def test_what_has_its_name_already_is_ours_when_glance_lists_it(site: Site) -> None:
+    await site.target.name()
+    site.on.glance.arrive(site.image.id, DCN0)
+    assert await site.publish() == ""
+    assert site.added == 0
+
+
+async def test_what_has_its_name_already_is_registered_under_it(site: Site) -> None:
+    await site.target.name()
+
+    async def renamed(method: str, _: str) -> None:
+        assert method != "rename"
+
+    site.blocks.before = renamed
+    assert await site.publish() == ""
+    assert site.added == 1
 
 
 async def test_a_rival_that_has_the_name_already_goes_first(site: Site) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import cached_property
 
 import pytest
 
@@ -13,8 +14,9 @@ from edgesync.errors import UnreachableError
 from edgesync.execute.rbd import spread as spreading
 from edgesync.execute.rbd.lane import WINDOW, WRITERS, Lane
 from edgesync.execute.rbd.memory import Memory
-from edgesync.execute.rbd.source import CHUNK, Hasher, Source
-from edgesync.execute.rbd.spread import Spread
+from edgesync.execute.rbd.source import AHEAD, CHUNK, Hasher, Source
+from edgesync.execute.rbd.spread import MOST, Spread
+from edgesync.execute.rbd.throttle import Throttle
 from tests.unit.execute.rbd.disks import SIZE, Disk, blank, digests, full, image
 
 
@@ -44,8 +46,12 @@ class Stage:
         self.source = full(data)
         self.executor = executor
         self.news = asyncio.Condition()
-        self.spread = Spread(lambda lane: self.reader(lane.lacks), memory=Memory(64 * MIB), news=self.news)
+        self.memory = Memory(64 * MIB)
         self.lanes: list[Lane] = []
+
+    @cached_property
+    def spread(self) -> Spread:
+        return Spread(lambda lane: self.reader(lane.lacks), memory=self.memory, news=self.news)
 
     def reader(
         self, wanted: Callable[..., bool], *, hasher: Hasher | None = None, known: Digests | None = None
@@ -148,6 +154,88 @@ async def test_a_site_that_hangs_holds_up_nobody(stage: Stage, data: bytes, monk
     slow.open.set()
     await running
     assert slow.data == data
+
+
+async def test_a_site_that_is_let_go_gives_back_what_waits(
+    stage: Stage, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "PATIENCE", 0.01)
+    quick, slow = blank(), blank(is_open=False)
+    stage.lane("dcn0", quick)
+    lane = stage.lane("dcn1", slow)
+    stage.memory = Memory(0)
+    async with stage.memory.hold(1):
+        # So that it can't go on by itself.
+        running = asyncio.create_task(stage.run())
+        await until(lambda: quick.data == data)
+        assert lane.holding == {number * CHUNK for number in range(WRITERS)}
+        assert lane.position == WRITERS * CHUNK
+    slow.open.set()
+    await running
+    assert slow.data == data
+    assert len(slow.writes) == len(set(slow.writes)), "nothing is sent twice"
+
+
+async def test_sites_that_lack_different_parts_do_not_hold_more_together(executor: Executor) -> None:
+    data = image(100 * MIB)
+    stage = Stage(data, executor)
+    disks = []
+    for number in range(5):
+        disk = blank(len(data), is_open=False)
+        disk.data[:] = data
+        for start in range(number * CHUNK, len(data), 5 * CHUNK):
+            disk.data[start : start + CHUNK] = bytes(CHUNK)
+        stage.lane(f"dcn{number}", disk, digests(bytes(disk.data)))
+        disks.append(disk)
+    running = asyncio.create_task(stage.run(known=digests(data)))
+
+    def held() -> int:
+        return len({offset for lane in stage.lanes for offset in lane.holding})
+
+    await until(lambda: held() == MOST)
+    await asyncio.sleep(0.05)
+    assert held() == MOST
+    assert len(stage.source.reads) <= MOST + AHEAD + 1
+    for disk in disks:
+        disk.open.set()
+    await running
+    assert all(disk.data == data for disk in disks)
+
+
+async def test_one_that_hangs_with_an_old_part_holds_up_nobody(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window is not full: it lacks little. It is let go all the same when the others starve for it."""
+    monkeypatch.setattr(spreading, "PATIENCE", 0.01)
+    monkeypatch.setattr(spreading, "MOST", WRITERS + 2)
+    data = image(60 * MIB)
+    stage = Stage(data, executor)
+    quick, stuck = blank(len(data)), blank(len(data), is_open=False)
+    stuck.data[:] = data
+    stuck.data[: 6 * CHUNK] = bytes(6 * CHUNK)
+    stage.lane("dcn0", quick)
+    lane = stage.lane("dcn1", stuck, digests(bytes(stuck.data)))
+    running = asyncio.create_task(stage.run(known=digests(data)))
+    await until(lambda: quick.data == data)
+    assert len(lane.holding) <= WINDOW + WRITERS
+    stuck.open.set()
+    await running
+    assert stuck.data == data
+
+
+async def test_on_a_limited_line_whole_objects_of_a_clone_are_written(stage: Stage, data: bytes) -> None:
+    disk = blank()
+    lane = stage.lane("dcn0", disk, unit=MIB)
+    seconds = 0.0
+
+    async def sleep(longer: float) -> None:
+        nonlocal seconds
+        seconds += longer
+
+    lane._throttles = (Throttle(lambda: 2e6, time=lambda: seconds, sleep=sleep),)
+    await stage.run(known=digests(data))
+    assert disk.data == data
+    assert all(offset % MIB == 0 and length == min(MIB, SIZE - offset) for offset, length in disk.writes)
 
 
 async def test_without_need_the_slower_one_is_waited_for(stage: Stage, data: bytes) -> None:

@@ -82,5 +82,14 @@ def test_pieces_are_no_bursts(rate: float, length: int) -> None:
     assert all(0 < size <= max(SMALLEST, rate * GRAIN) for _, size in cut)
 
 
+@given(rate=st.floats(1e4, 1e9), objects=st.integers(1, 128), order=st.integers(16, 21))
+def test_no_piece_ends_inside_an_object_of_a_clone(rate: float, objects: int, order: int) -> None:
+    unit = 1 << order
+    cut = list(pieces(objects * unit, [throttle(rate, Time())], unit=unit))
+    assert [start for start, _ in cut] == [sum(size for _, size in cut[:number]) for number in range(len(cut))]
+    assert sum(size for _, size in cut) == objects * unit
+    assert all(size % unit == 0 and 0 < size <= max(unit, rate * GRAIN) for _, size in cut)
+
+
 def test_without_a_limit_it_goes_in_one_piece() -> None:
     assert list(pieces(1 << 23, [throttle(None, Time())])) == [(0, 1 << 23)]

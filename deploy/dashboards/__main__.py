@@ -1,0 +1,8 @@
+"""Write all pages into the folder `dashboards`."""
+
+from deploy.dashboards.files import FOLDER, files
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in files().items():
+        (FOLDER / name).write_text(content)

@@ -1,0 +1,134 @@
+"""Every alert fires when it should, says what it should, and is quiet otherwise: told by promtool itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.servers.prometheus import RULES, promtool
+from tests.unit.prometheus.queries import shown_with_recordings, wrong_in
+
+RUNBOOK = Path("deploy/RUNBOOK.md")
+# What one reads at night by the symptom, what one looks a word up in, and what one reads by an alert.
+PURPOSES = [
+    "First",
+    "Symptom by symptom",
+    "States of a copy",
+    "Why a copy waits",
+    "Stalled imports",
+    "Broken copies and orphans",
+    "Damaged copies",
+    "The trash",
+    "The daemon does not start",
+    "Alerts",
+    "Words of the history",
+]
+CASES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "alerts.yaml").read_text())
+# What a scrape adds to every series.
+TARGET = {"instance": "hub:9780", "job": "edgesync"}
+
+
+def alerts() -> dict[str, Any]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def scraped(series: str) -> str:
+    name, _, labels = series.removesuffix("}").partition("{")
+    target = ",".join(f'{label}="{value}"' for label, value in TARGET.items())
+    return f"{name}{{{labels}{',' if labels else ''}{target}}}"
+
+
+def judge(tmp_path: Path, alert: str, case: Any, expected: list[Any]) -> None:
+    """Have promtool compare the alert, at that time, with what is expected."""
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": scraped(series), "values": values} for series, values in case["series"].items()],
+        "alert_rule_test": [{"eval_time": case["at"], "alertname": alert, "exp_alerts": expected}],
+    }
+    file = tmp_path / "test.yaml"
+    document = {"rule_files": [str(RULES.resolve())], "evaluation_interval": "1m", "tests": [test]}
+    file.write_text(yaml.safe_dump(document))
+    judged = promtool("test", "rules", str(file))
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_promtool_accepts_the_rules_and_the_example() -> None:
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    example = promtool("check", "config", "--lint=all", "--lint-fatal", "deploy/prometheus/prometheus.yaml")
+    assert example.returncode == 0, example.stdout + example.stderr
+
+
+def test_every_alert_is_tested() -> None:
+    assert CASES.keys() == alerts().keys()
+    assert all(case["quiet"] for case in CASES.values())
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_it_fires_and_says_what_is_wrong(alert: str, tmp_path: Path) -> None:
+    case = CASES[alert]["fires"]
+    severity = alerts()[alert]["labels"]["severity"]
+    runbook = f"deploy/RUNBOOK.md#{alert.lower()}"
+    annotations = {"summary": case["summary"], "description": case["description"], "runbook_url": runbook}
+    labels = {**TARGET, "severity": severity, **case.get("labels", {})}
+    judge(tmp_path, alert, case, [{"exp_labels": labels, "exp_annotations": annotations}])
+
+
+@pytest.mark.parametrize(
+    ("alert", "number"), [(alert, number) for alert, case in CASES.items() for number in range(len(case["quiet"]))]
+)
+def test_it_is_quiet_otherwise(alert: str, number: int, tmp_path: Path) -> None:
+    judge(tmp_path, alert, CASES[alert]["quiet"][number], [])
+
+
+def test_a_daemon_that_was_never_scraped_is_noticed(tmp_path: Path) -> None:
+    annotations = {
+        "summary": "no edgesync daemon answers",
+        "description": "Prometheus has had no answer from any edgesync for two minutes: no copy is made, watched or "
+        "mended. What Glance has begun goes on.",
+        "runbook_url": "deploy/RUNBOOK.md#edgesyncdown",
+    }
+    labels = {"job": "edgesync", "severity": "critical"}
+    case = {"series": {"other": "1x10"}, "at": "5m"}
+    judge(tmp_path, "EdgesyncDown", case, [{"exp_labels": labels, "exp_annotations": annotations}])
+
+
+@pytest.mark.parametrize("alert", sorted(alerts()))
+def test_every_alert_has_what_a_person_needs(alert: str) -> None:
+    rule = alerts()[alert]
+    assert alert.startswith("Edgesync")
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert rule["annotations"]["runbook_url"].endswith(f"#{alert.lower()}")
+
+
+def chapters() -> dict[str, str]:
+    """The runbook's, by title."""
+    parts = re.split(r"^## (.+)\n", RUNBOOK.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_alert_has_its_section_of_the_runbook_and_every_section_its_alert() -> None:
+    assert re.findall(r"^### (.+)$", chapters()["Alerts"], re.MULTILINE) == list(alerts())
+
+
+def test_every_section_says_what_it_means_how_to_confirm_it_and_what_to_do() -> None:
+    for section in chapters()["Alerts"].split("\n### ")[1:]:
+        assert re.findall(r"^- \*\*(\w+)\*\*: .", section, re.MULTILINE) == ["Means", "Confirm", "Fix"], section
+
+
+def test_the_other_chapters_of_the_runbook_are_those_that_have_a_purpose() -> None:
+    assert list(chapters()) == PURPOSES
+
+
+def test_rules_ask_only_for_what_the_daemon_shows() -> None:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    known = shown_with_recordings(groups)
+    for group in groups:
+        for rule in group["rules"]:
+            assert wrong_in(rule["expr"], known) == [], rule
