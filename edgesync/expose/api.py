@@ -55,7 +55,7 @@ class Api:
         self._max_rate = max_rate
         self._metrics = metrics
         rendering = Rendering()
-        self._page = Page(showcase=showcase, journal=journal, counter=counter, rendering=rendering)
+        self._page = Page(showcase=showcase, journal=journal, counter=counter, lags=metrics.lags, rendering=rendering)
         self._visits = Visits(rendering)
         self._for_people = [*self._page.routes(), *self._visits.routes(), *Orders(counter).routes()]
         self._streaming = Streaming(journal=journal, showcase=showcase)

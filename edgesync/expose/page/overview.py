@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
@@ -12,8 +12,10 @@ from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import Image
 from edgesync.domain.job import Attempt
 from edgesync.domain.store import StoreId
+from edgesync.expose.lag import Lags, policies_of
 from edgesync.expose.matrix import copy_view, image_view, natural
 from edgesync.expose.page.filters import Filters
+from edgesync.expose.page.lateness import Wait, waits_of
 from edgesync.expose.page.selection import select
 from edgesync.expose.page.trouble import Trouble, trouble_of
 from edgesync.expose.picture import Picture, Showcase
@@ -73,21 +75,24 @@ class Overview:
     left: int = 0
     queues: tuple[Queue, ...] = ()
     sites: tuple[StoreView, ...] = ()
+    # By site, where a wanted copy is missing.
+    waits: Mapping[StoreId, tuple[Wait, ...]] = field(default_factory=dict)
     images: int = 0
     policies: tuple[str, ...] = ()
 
 
-def overview(showcase: Showcase, filters: Filters) -> Overview:
+def overview(showcase: Showcase, lags: Lags, filters: Filters) -> Overview:
     picture = showcase.picture
     counts: Counter[CopyState] = Counter()
     if picture is None:
-        return Overview(trouble=trouble_of(None, showcase.health, counts), filters=filters, counts=counts, at=None)
+        return Overview(trouble=trouble_of(None, showcase.health, counts, {}), filters=filters, counts=counts, at=None)
     sites = tuple(store_views(picture))
     for site in sites:
         counts.update(site.copies)
     moving = list(_movements(picture))
+    waits = waits_of(picture, lags)
     return Overview(
-        trouble=trouble_of(picture, showcase.health, counts),
+        trouble=trouble_of(picture, showcase.health, counts, waits),
         filters=filters,
         counts=counts,
         at=picture.world.at,
@@ -96,8 +101,9 @@ def overview(showcase: Showcase, filters: Filters) -> Overview:
         left=len(moving[MOST_MOVEMENTS:]),
         queues=tuple(_queues(picture)),
         sites=sites,
+        waits=waits,
         images=len(picture.world.images),
-        policies=tuple(sorted({policy.name for want in picture.wants.images.values() for policy in want.policies})),
+        policies=tuple(policy.name for policy in policies_of(picture)),
     )
 
 

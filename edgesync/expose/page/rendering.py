@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from edgesync import __version__
 from edgesync.domain.copy import CopyState
-from edgesync.expose.figures import seconds, size
+from edgesync.expose.figures import in_words, seconds, size
 from edgesync.expose.page.filters import Group
 from edgesync.expose.page.sessions import Notice, Session
 
@@ -25,7 +25,6 @@ POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 HERE = Path(__file__).parent
-DAY, HOUR, MINUTE = 86400, 3600, 60
 
 
 def stamp(at: datetime | None) -> str:
@@ -42,17 +41,8 @@ def moment(text: str) -> str:
 
 
 def span(at: datetime | None, until: datetime) -> str:
-    """How long it is from one time to another, in the largest unit that fits: 40 s, 12 min, 3 h, 9 days."""
-    if at is None:
-        return "-"
-    number = abs((until - at).total_seconds())
-    if number < MINUTE:
-        return f"{number:.0f} s"
-    if number < HOUR:
-        return f"{number // MINUTE:.0f} min"
-    if number < 2 * DAY:
-        return f"{number // HOUR:.0f} h"
-    return f"{number // DAY:.0f} days"
+    """How long it is from one time to another."""
+    return "-" if at is None else in_words(abs((until - at).total_seconds()))
 
 
 def share(done: int | None, total: int | None) -> int:
@@ -69,7 +59,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"size": size, "seconds": seconds, "stamp": stamp, "moment": moment, "span": span, "share": share}
+    made.filters |= {
+        "size": size,
+        "seconds": seconds,
+        "stamp": stamp,
+        "moment": moment,
+        "in_words": in_words,
+        "span": span,
+        "share": share,
+    }
     made.globals |= {"version": __version__, "states": tuple(CopyState), "WRONG": Group.WRONG, "asset": asset}
     return made
 

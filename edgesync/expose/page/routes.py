@@ -13,6 +13,7 @@ from edgesync.domain.job import FAILED_KINDS
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import NotFoundError, TransientError
+from edgesync.expose.lag import Lags
 from edgesync.expose.layers import site_layers_view
 from edgesync.expose.page.filters import Filters
 from edgesync.expose.page.image import about, image_page, record_of
@@ -31,10 +32,13 @@ from edgesync.expose.requests import Counter
 class Page:
     """The routes of the status page that change nothing."""
 
-    def __init__(self, *, showcase: Showcase, journal: Journal, counter: Counter, rendering: Rendering) -> None:
+    def __init__(
+        self, *, showcase: Showcase, journal: Journal, counter: Counter, lags: Lags, rendering: Rendering
+    ) -> None:
         self._showcase = showcase
         self._journal = journal
         self._counter = counter
+        self._lags = lags
         self._rendering = rendering
         self._prints = Prints()
         self._assets = assets()
@@ -55,7 +59,7 @@ class Page:
         filters = Filters.of(request.query)
 
         def make() -> Print:
-            shown = overview(self._showcase, filters)
+            shown = overview(self._showcase, self._lags, filters)
             wrong = shown.trouble.wrong
             return Print(
                 title=f"({wrong}) edgesync" if wrong else "edgesync",
@@ -90,7 +94,7 @@ class Page:
         store = StoreId(request.match_info["store"])
         if store not in picture.world.topology.stores:
             raise NotFoundError(f"Glance has no store {store}", remedy="the front page lists them")
-        shown = await site_page(picture, self._journal, store)
+        shown = await site_page(picture, self._journal, self._lags, store)
         content = self._rendering.part(
             "site.html", shown=shown, filters=Filters(), failed_kinds=FAILED_KINDS, operator=_operator(request)
         )

@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 from edgesync.domain.copy import CopyState, Failure
 from edgesync.domain.store import StoreId
+from edgesync.expose.figures import in_words
 from edgesync.expose.matrix import copy_view, natural
 from edgesync.expose.page.filters import Filters
+from edgesync.expose.page.lateness import Wait
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.problems import problems
 from edgesync.expose.views import ProblemView
@@ -46,13 +48,18 @@ class Trouble:
     since: datetime | None
 
 
-def trouble_of(picture: Picture | None, health: Health, counts: Mapping[CopyState, int]) -> Trouble:
+def trouble_of(
+    picture: Picture | None,
+    health: Health,
+    counts: Mapping[CopyState, int],
+    waits: Mapping[StoreId, tuple[Wait, ...]],
+) -> Trouble:
     found = [
         Line(problem=problem, link=f"/stores/{quote(problem.store, safe='')}" if problem.store else "")
         for problem in problems(picture, health)
     ]
     failed = list(_failed(picture)) if picture else []
-    wrong = [line for line in found if line.problem.bad] + failed
+    wrong = [line for line in found if line.problem.bad] + failed + list(_late(waits))
     lines = [*wrong, *(line for line in found if not line.problem.bad)]
     began = [line.problem.since for line in wrong if line.problem.since]
     return Trouble(
@@ -100,3 +107,22 @@ def _open_failures(picture: Picture) -> Iterator[Failure]:
         image = picture.world.images.get(image_id)
         if image is not None and copy_view(picture, image, store).state is CopyState.FAILED:
             yield failure
+
+
+def _late(waits: Mapping[StoreId, tuple[Wait, ...]]) -> Iterator[Line]:
+    """Where a copy has been missing for longer than its policy allows."""
+    for store in sorted(waits, key=natural):
+        for wait in waits[store]:
+            if wait.late and wait.objective is not None:
+                allowed = in_words(wait.objective.total_seconds())
+                yield Line(
+                    problem=ProblemView(
+                        bad=True,
+                        what=f"copies that policy {wait.policy} wants at {store} have been missing for too long: "
+                        f"it allows {allowed}",
+                        remedy="the images below say what each of them waits for, or why it failed",
+                        since=wait.since,
+                        store=store,
+                    ),
+                    link=Filters(policy=wait.policy, store=store).link(),
+                )

@@ -21,6 +21,7 @@ from edgesync.domain.store import Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
 from edgesync.expose.access import Access
 from edgesync.expose.api import Api
+from edgesync.expose.lag import Lags
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import Health, Picture, Showcase
 from edgesync.expose.requests import Counter
@@ -190,14 +191,20 @@ def showcase(picture: Picture | None, **health: Any) -> Showcase:
 
 
 def application(
-    shown: Showcase, counter: object = None, journal: Notes | None = None, access: Access | None = None
+    shown: Showcase,
+    counter: object = None,
+    journal: Notes | None = None,
+    access: Access | None = None,
+    lags: Lags | None = None,
 ) -> web.Application:
     """The whole API on a picture."""
+    metrics = Metrics(shown)
+    metrics.lags = lags or metrics.lags
     return Api(
         showcase=shown,
         journal=cast("Journal", journal or notes()),
         counter=cast("Counter", counter),
-        metrics=Metrics(shown),
+        metrics=metrics,
         access=access or known_access(),
     ).application()
 

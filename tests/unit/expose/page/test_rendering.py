@@ -14,6 +14,7 @@ from edgesync.domain.copy import CopyState, Failure
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import EventKind
 from edgesync.domain.store import StoreId
+from edgesync.expose.lag import Lags
 from edgesync.expose.page.filters import Filters
 from edgesync.expose.page.overview import overview
 from edgesync.expose.page.rendering import assets, share, span, stamp
@@ -119,7 +120,7 @@ async def test_a_failed_copy_is_among_what_is_wrong_and_leads_to_its_like() -> N
 def test_copies_that_failed_for_the_same_reason_are_one_line() -> None:
     many = [image(f"{number:03}") for number in range(30)]
     case = situation(*many, policies=[policy()], failures=[failure(one, "dcn0") for one in many])
-    trouble = overview(showcase(picture_of(case)), Filters()).trouble
+    trouble = overview(showcase(picture_of(case)), Lags(), Filters()).trouble
     (line,) = trouble.lines
     assert (line.problem.what, line.problem.remedy) == ("30 copies failed at dcn0: it broke", "mend it")
     assert line.problem.since == NOW - timedelta(seconds=30)
@@ -130,7 +131,7 @@ def test_of_much_trouble_the_first_is_shown_the_next_folded_the_rest_counted() -
     one = image()
     failures = [replace(failure(one, store), error=f"error {store}") for store in edges]
     case = situation(one, policies=[policy()], failures=failures, stores=topology(*edges))
-    trouble = overview(showcase(picture_of(case)), Filters()).trouble
+    trouble = overview(showcase(picture_of(case)), Lags(), Filters()).trouble
     assert (len(trouble.lines), len(trouble.folded), trouble.left) == (FIRST, FOLDED, 5)
     assert trouble.headline == f"{len(edges)} things are wrong"
 
@@ -146,7 +147,7 @@ async def test_a_healthy_cloud_says_so() -> None:
 
 def test_copies_to_come_are_nothing_wrong() -> None:
     picture = picture_of(situation(image(stores=("central", "dcn0")), policies=[policy()]))
-    trouble = overview(showcase(picture), Filters()).trouble
+    trouble = overview(showcase(picture), Lags(), Filters()).trouble
     assert (trouble.wrong, trouble.headline) == (0, "Nothing is wrong; 1 copy is still to come")
 
 
@@ -186,9 +187,28 @@ async def test_each_site_tells_health_fill_queue_window_and_pauses() -> None:
     assert sites["central hub"][:2] == ["✓ up", "41 % of 1000.0 GiB"]
     assert sites["dcn1"][0].startswith("✗ down for 15 min: no monitor answers within 5 s; tried again at")
     assert sites["dcn2"][1:4] == ["87 % of 1000.0 GiB", "0 of 2", "3"]
-    assert sites["dcn2"][5] == "closed until 2026-03-01 22:00:00Z"
+    assert sites["dcn2"][6] == "closed until 2026-03-01 22:00:00Z"
     assert sites["dcn10"][0] == "? not watched"
-    assert sites["dcn10"][6] == "by alice, 0 s"
+    assert sites["dcn10"][7] == "by alice, 0 s"
+
+
+@pytest.mark.parametrize(("hours", "wrong"), [(3, 0), (5, 1)])
+async def test_a_site_tells_its_lag_and_one_beyond_the_objective_is_wrong(hours: int, wrong: int) -> None:
+    late = replace(policy(), lag_objective=timedelta(hours=4))
+    picture = picture_of(situation(image(stores=("central", "dcn0")), policies=[late]))
+    lags = Lags()
+    lags.update(picture)
+    later = replace(picture, world=replace(picture.world, at=NOW + timedelta(hours=hours)))
+    trouble = overview(showcase(later), lags, Filters()).trouble
+    assert (trouble.wrong, trouble.since) == (wrong, NOW if wrong else None)
+    app = application(showcase(later), lags=lags)
+    async with client_of(app) as client:
+        html = await text(client, "/")
+        assert rows(html, "sites")["dcn1"][4] == f"{hours} h golden, allows 4 h"
+        assert rows(html, "sites")["dcn0"][4] == "none"
+        told = "copies that policy golden wants at dcn1 have been missing for too long: it allows 4 h"
+        assert (told in plain(html)) is bool(wrong)
+        assert f"{hours} h golden, allows 4 h" in plain(await text(client, "/stores/dcn1"))
 
 
 async def test_an_images_page_tells_copies_plan_data_attempts_and_history() -> None:
@@ -296,4 +316,4 @@ def test_failures_of_images_that_are_gone_are_no_trouble() -> None:
         image=ImageId("gone"), store=StoreId("dcn0"), attempts=1, error="e", remedy="", failed_at=NOW, next_try=NOW
     )
     picture: Picture = picture_of(situation(image(stores=("central", "dcn0", "dcn1")), failures=[gone]))
-    assert overview(showcase(picture), Filters()).trouble.wrong == 0
+    assert overview(showcase(picture), Lags(), Filters()).trouble.wrong == 0
