@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from edgesync.cli.context import FAILED
-from edgesync.cli.output import complain, emit, local_time, size, table_of
+from edgesync.cli.output import complain, emit, local_time, table_of
 from edgesync.cli.progress import Transfer, meter
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.job import CopyResult, JobState, Work
 from edgesync.errors import EdgesyncError, TransientError, UnreachableError
+from edgesync.expose.figures import size
 
 Job = dict[str, Any]
 # Seconds between two looks.

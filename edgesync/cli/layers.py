@@ -14,9 +14,10 @@ from rich.text import Text
 
 from edgesync.cli.context import FAILED, Context, caller, pass_context
 from edgesync.cli.jobs import timeout_option
-from edgesync.cli.output import complain, emit, format_option, size, table_of
+from edgesync.cli.output import complain, emit, format_option, table_of
 from edgesync.cli.progress import Transfer, meter
 from edgesync.clients.daemon_api import DaemonApi
+from edgesync.expose.figures import size
 
 COLUMNS = ("Image", "Name", "Depth", "Size", "Own", "Shared", "Remark")
 # Seconds between two looks.

@@ -76,26 +76,6 @@ def copy_cell(copy: Mapping[str, Any]) -> Text:
     return Text(text, style=_STYLES[state])
 
 
-def size(number: float | None) -> str:
-    """Bytes for people, in binary units."""
-    if number is None:
-        return "-"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if number < 1024 or unit == "TiB":
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    raise AssertionError("unreachable")
-
-
-def seconds(number: float | None) -> str:
-    """A duration for people."""
-    if number is None:
-        return "-"
-    minutes, rest = divmod(round(number), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def local_time(text: str) -> str:
     """Local time, to the second."""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from edgesync.cli.output import seconds, size
+from edgesync.expose.figures import seconds, size
 
 # A plain line is worth printing each time a copy has come so much further, in percent.
 STEP = 25

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from edgesync.cli.context import FAILED, INTERRUPTED, Context, pass_context
-from edgesync.cli.output import complain, emit, format_option, local_time, size, table_of
+from edgesync.cli.output import complain, emit, format_option, local_time, table_of
 from edgesync.cli.progress import Transfer, meter
 from edgesync.daemon import service
 from edgesync.daemon.compose import Daemon
@@ -18,6 +18,7 @@ from edgesync.domain.copy import Progress
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Work
 from edgesync.domain.store import StoreId
+from edgesync.expose.figures import size
 from edgesync.expose.matrix import copy_view
 from edgesync.expose.picture import Picture
 from edgesync.expose.planned import PlanRow, plan_rows

@@ -13,9 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from edgesync.cli.context import Context, pass_context
-from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, problem_lines, size, table_of
+from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, problem_lines, table_of
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.copy import CopyState
+from edgesync.expose.figures import size
 
 # Seconds between two looks.
 REFRESH = 1.0

@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgesync.cli.context import Context, pass_context
-from edgesync.cli.output import emit, format_option, local_time, problem_lines, size, table_of
+from edgesync.cli.output import emit, format_option, local_time, problem_lines, table_of
 from edgesync.domain.site import BreakerState
+from edgesync.expose.figures import size
 
 COLUMNS = ("Store", "Role", "Type", "Health", "Pool", "Window", "Copies", "Waiting", "Imports", "Findings", "Audited")
 _HEALTH = {BreakerState.CLOSED: "up", BreakerState.OPEN: "down", BreakerState.HALF_OPEN: "trying"}

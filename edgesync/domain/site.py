@@ -102,6 +102,7 @@ class Finding:
     obstacle: str = ""
     # True for an obstacle that ends by itself: too young, being written, locked.
     passing: bool = False
+    # When it was first seen.
     seen_at: datetime
 
 

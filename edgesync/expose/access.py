@@ -1,6 +1,7 @@
 """Who may do what: whoever changes something shows a credential of an operator; whoever looks, if reading is closed.
 
-Credentials come in headers that a page elsewhere can't make a browser send; there are no cookies.
+Credentials come in headers that a page elsewhere can't make a browser send. The API takes no cookies; those of the
+status page count for itself alone, and for what its own forms order (`edgesync.expose.page.visits`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ log = structlog.get_logger(__name__)
 
 # Who asks; absent where nobody had to say so.
 CALLER = web.RequestKey("caller", Caller)
+# A credential that did not come in a header: of who is signed in at the status page, or signs in now.
+SHOWN = web.RequestKey("shown", str)
 READING = frozenset({"GET", "HEAD"})
 # They tell whether the daemon is well, and machines that have no credential ask them.
 PROBES = frozenset({"/livez", "/readyz", "/healthz"})
 # Wrong credentials from one address: so many at once, and so many per second. Each may cost a question to Keystone.
 GUESSES, GUESS_RATE = 20.0, 1.0
+# Nothing of the cloud is shown or changed there: people give their credential, browsers get what pages are made with.
+_ENTRANCE = re.compile(r"/sign-(in|out)|/static/.*")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 
 
@@ -56,7 +61,8 @@ def admission(access: Access) -> Middleware:
                 "other hosts must show a certificate",
                 "use one of the authority in api.client_ca; edgesync's commands take it from EDGESYNC_API_CERT",
             )
-        reads = request.method in READING
+        entrance = _ENTRANCE.fullmatch(request.path) is not None
+        reads = request.method in READING or entrance
         shown = _token(request)
         caller = None
         if shown is not None:
@@ -70,7 +76,7 @@ def admission(access: Access) -> Middleware:
                 log.warning("a wrong credential was shown", by=request.remote, method=request.method, path=request.path)
                 return _unknown("this credential is not, or no longer, known here")
             request[CALLER] = caller
-        if caller is None and not (reads and (access.reading_is_open or request.path in PROBES)):
+        if caller is None and not (reads and (access.reading_is_open or entrance or request.path in PROBES)):
             return _unknown("this needs a credential")
         if caller is not None and not reads and not caller.role.changes:
             return respond(
@@ -95,6 +101,8 @@ def _has_certificate(request: web.Request) -> bool:
 
 def _token(request: web.Request) -> str | None:
     """What was shown as a credential, sound or not; None: nothing."""
+    if SHOWN in request:
+        return request[SHOWN]
     if (token := request.headers.get("X-Auth-Token")) is not None:
         return token
     kind, _, token = request.headers.get("Authorization", "").partition(" ")

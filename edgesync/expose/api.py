@@ -1,4 +1,5 @@
-"""The HTTP API of the daemon: `/v1/...` for people's tools, `/livez`, `/readyz` and `/metrics` for machines.
+"""The HTTP API of the daemon: `/v1/...` for people's tools, `/livez`, `/readyz` and `/metrics` for machines, and the
+status page for people (`edgesync.expose.page`).
 
 What is in the way of a request, from the outside in: `limits` (how often), `guard` (foreign pages), `access` (who).
 """
@@ -21,6 +22,10 @@ from edgesync.expose.limits import pacing
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.openapi import openapi
 from edgesync.expose.ordering import Ordering
+from edgesync.expose.page.orders import Orders
+from edgesync.expose.page.rendering import Rendering
+from edgesync.expose.page.routes import Page
+from edgesync.expose.page.visits import Visits
 from edgesync.expose.picture import Showcase
 from edgesync.expose.reading import Reading
 from edgesync.expose.refusals import refusals, respond
@@ -49,6 +54,10 @@ class Api:
         self._access = access
         self._max_rate = max_rate
         self._metrics = metrics
+        rendering = Rendering()
+        self._page = Page(showcase=showcase, journal=journal, counter=counter, lags=metrics.lags, rendering=rendering)
+        self._visits = Visits(rendering)
+        self._for_people = [*self._page.routes(), *self._visits.routes(), *Orders(counter).routes()]
         self._streaming = Streaming(journal=journal, showcase=showcase)
         self._endpoints = [
             *Reading(showcase=showcase, journal=journal).endpoints(),
@@ -59,12 +68,21 @@ class Api:
         ]
 
     def application(self) -> web.Application:
-        middlewares = [refusals, pacing(self._max_rate), own_pages, admission(self._access)]
+        visits = self._visits
+        middlewares = [
+            visits.as_page,
+            refusals,
+            pacing(self._max_rate),
+            own_pages,
+            visits.recognised,
+            admission(self._access),
+        ]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
         app.on_response_prepare.append(guarded)
+        app.on_shutdown.append(self._page.live.close)
         app.cleanup_ctx.append(self._streaming.running)
         app.add_routes([endpoint.route for endpoint in self._endpoints])
-        app.add_routes([web.get("/openapi.json", self._describe)])
+        app.add_routes([web.get("/openapi.json", self._describe), *self._for_people])
         return app
 
     def description(self) -> dict[str, Any]:

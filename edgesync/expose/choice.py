@@ -12,8 +12,9 @@ from edgesync.domain.copy import CopyState
 from edgesync.domain.image import Image
 from edgesync.domain.store import StoreId
 from edgesync.errors import NotFoundError, RequestError
-from edgesync.expose.matrix import by_name, copy_view, managed
+from edgesync.expose.matrix import by_name, managed
 from edgesync.expose.picture import Picture
+from edgesync.expose.places import Places
 from edgesync.expose.requests import Word
 
 MAX_ROWS = 1000
@@ -51,8 +52,9 @@ async def chosen(query: ImagesQuery, picture: Picture) -> list[Image]:
         stores = ", ".join(sorted(picture.world.topology.stores))
         raise RequestError(f"store: Glance has no store {query.store!r}", remedy=f"its stores are {stores}")
     page: list[Image] = []
+    places = Places(picture)
     for number, image in enumerate(_after_marker(query, picture), start=1):
-        if _fits(query, picture, image):
+        if _fits(query, picture, image, places):
             page.append(image)
         if len(page) > query.limit:
             break
@@ -82,7 +84,7 @@ def _after_marker(query: ImagesQuery, picture: Picture) -> Iterator[Image]:
     return iter(listed[place + 1 :])
 
 
-def _fits(query: ImagesQuery, picture: Picture, image: Image) -> bool:
+def _fits(query: ImagesQuery, picture: Picture, image: Image, places: Places) -> bool:
     if query.name is not None and not fnmatchcase(image.name, query.name):
         return False
     if query.policy is not None:
@@ -91,5 +93,5 @@ def _fits(query: ImagesQuery, picture: Picture, image: Image) -> bool:
             return False
     if query.state is None:
         return query.store is None or StoreId(query.store) in image.stores
-    stores = [StoreId(query.store)] if query.store is not None else picture.world.topology.stores
-    return any(copy_view(picture, image, store).state is query.state for store in stores)
+    stores = {StoreId(query.store)} if query.store is not None else picture.world.topology.stores.keys()
+    return places.has(image, {query.state}, stores)

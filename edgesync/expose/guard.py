@@ -6,6 +6,7 @@ credential. Everything else a browser asks leave for, with a request that gets n
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from aiohttp import web
@@ -28,6 +29,8 @@ HEADERS = {
 }
 # What browsers say of requests that a page of ours or a person made.
 _OWN = {"same-origin", "none"}
+# Where the status page's forms are sent.
+_FORMS = re.compile(r"/sign-(in|out)$|/orders/")
 
 
 @web.middleware
@@ -44,7 +47,7 @@ async def own_pages(request: web.Request, handler: Handler) -> web.StreamRespons
     if request.headers.get("Sec-Fetch-Site", "none") not in _OWN:
         return respond(HTTPStatus.FORBIDDEN, "changes are not taken from other pages", "use edgesync's own page")
     known = request.match_info.http_exception is None
-    if known and request.method == "POST" and request.content_type != "application/json":
+    if known and request.method == "POST" and request.content_type != "application/json" and not _is_form(request):
         return respond(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON", "set the header Content-Type: application/json")
     return await handler(request)
 
@@ -55,6 +58,11 @@ async def guarded(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
     # Not which software it is, and of which version.
     response.headers["Server"] = "edgesync"
+
+
+def _is_form(request: web.Request) -> bool:
+    """Whether it is one of the status page's own forms, which hold what no other page knows."""
+    return _FORMS.match(request.path) is not None and request.content_type == "application/x-www-form-urlencoded"
 
 
 def _is_here(host: str) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt
-from edgesync.domain.site import BreakerState, Finding
+from edgesync.domain.site import Finding
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import CopyView, ImageView, finding_view
+from edgesync.plan.wants import NOWHERE
 
 
 def copy_view(picture: Picture, image: Image, store: StoreId) -> CopyView:
@@ -125,7 +126,7 @@ def _why_not_mended(picture: Picture, finding: Finding, attempt: Attempt | None)
     image = picture.world.images.get(finding.image)
     if attempt is not None or (image is not None and image.moving):
         return "it is looked at again when the import or other work on the image is over"
-    if picture.site(finding.store).breaker.state is not BreakerState.CLOSED:
+    if not picture.admits(finding.store):
         return f"its repair waits until {finding.store} is up again"
     for pause in picture.ledger.pauses:
         if pause.covers(finding.image, finding.store):
@@ -136,9 +137,11 @@ def _why_not_mended(picture: Picture, finding: Finding, attempt: Attempt | None)
     return "it is reported; edgesync mends it by itself where the configuration lets it (repair: fix)"
 
 
-def image_view(picture: Picture, image: Image) -> ImageView:
+def image_view(picture: Picture, image: Image, stores: Sequence[StoreId] | None = None) -> ImageView:
+    """A row of the matrix; `stores`: only these columns of it."""
     want = picture.wants.images.get(image.id)
-    stores = ordered_stores(picture)
+    if stores is None:
+        stores = ordered_stores(picture)
     found = [finding for store in stores if (finding := _finding(picture, image.id, store)) is not None]
     return ImageView(
         id=image.id,
@@ -193,30 +196,44 @@ def by_name(images: Iterable[Image]) -> Iterator[Image]:
 def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:
     """How many copies each store has in each state, `absent` left out.
 
-    Images with which nothing goes on are counted together where they are in the same position: a million copies take
-    milliseconds. Only the others are looked at one by one.
+    Copies of which nothing particular is known are counted together for all images in the same position: a million of
+    them, all there or all missing, take a fraction of a second. Only the others are looked at one by one.
     """
     counts: Counter[tuple[StoreId, CopyState]] = Counter()
-    lively = set(_noteworthy(picture))
-    found = {(store, image) for store, site in picture.world.sites.items() for image in site.findings}
-    groups: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
+    particular = _particular(picture)
+    present: Counter[tuple[frozenset[StoreId], frozenset[StoreId]]] = Counter()
+    waiting: Counter[frozenset[StoreId]] = Counter()
     stores = frozenset(picture.world.topology.stores)
     for image in picture.world.images.values():
-        well = image.stores
-        if image.id in lively or image.moving:
-            odd = (stores - well).union(store for store in well if (store, image.id) in found)
-            well -= odd
-            counts.update((store, copy_view(picture, image, store).state) for store in odd)
-            groups[well, well & picture.wants.stores(image.id)] += 1
-        else:
-            groups[well, picture.wants.stores(image.id)] += 1
+        looked_at = particular.get(image.id, NOWHERE) & stores
+        if image.moving:
+            looked_at |= image.importing_to & stores
+        if looked_at:
+            counts.update((store, copy_view(picture, image, store).state) for store in looked_at)
+        present[image.stores - looked_at, picture.wants.stores(image.id)] += 1
+        if image.id in picture.wants.gaps or image.id in picture.asked or image.id in picture.waits:
+            waiting[(picture.due(image.id) - image.stores - looked_at) & stores] += 1
     hub = picture.world.topology.hub
-    for (present, wanted), number in groups.items():
-        for store in present:
+    for (there, wanted), number in present.items():
+        for store in there:
             state = CopyState.PRESENT if store == hub or store in wanted else CopyState.UNWANTED
             counts[store, state] += number
-        for store in (wanted & stores) - present:
+    for missing, number in waiting.items():
+        for store in missing:
             counts[store, CopyState.WAITING] += number
     for store in stores:
         del counts[store, CopyState.ABSENT]
     return counts
+
+
+def _particular(picture: Picture) -> dict[ImageId, set[StoreId]]:
+    """The copies of which more is known than whether they are there and wanted."""
+    known: defaultdict[ImageId, set[StoreId]] = defaultdict(set)
+    for attempt in picture.ledger.attempts:
+        known[attempt.image].update(attempt.stores)
+    for image, store in picture.ledger.failures:
+        known[image].add(store)
+    for store, site in picture.world.sites.items():
+        for image in site.findings:
+            known[image].add(store)
+    return known

@@ -10,7 +10,7 @@ from edgesync.domain.action import Plan, Waiting
 from edgesync.domain.copy import Progress, Stall
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, AttemptId, Work
-from edgesync.domain.site import Site
+from edgesync.domain.site import BreakerState, Site
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
@@ -74,6 +74,15 @@ class Picture:
     def site(self, store: StoreId) -> Site:
         """What is known of a store's site; of one that was never looked at, nothing bad."""
         return self.world.sites.get(store) or Site(store=store)
+
+    def due(self, image: ImageId) -> frozenset[StoreId]:
+        """The stores in which a policy wants the image, an open job asks for it, or a copy of it waits."""
+        waits = (waiting.stores for waiting in self.waits.get(image, ()))
+        return self.wants.stores(image).union(self.asked.get(image, ()), *waits)
+
+    def admits(self, store: StoreId) -> bool:
+        """Whether copies are sent to the store as usual."""
+        return self.site(store).breaker.state is BreakerState.CLOSED
 
     def settings_of(self, store: StoreId) -> StoreSettings:
         return self.budget.settings(store)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from edgesync.domain.action import Check, Plan, Start
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Work
+from edgesync.domain.job import Attempt, Work
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
 from edgesync.expose.ways import bytes_of, engine_of, way_of
@@ -34,17 +35,31 @@ class PlanRow:
 
 def plan_rows(picture: Picture) -> Iterator[PlanRow]:
     """What starts, what goes on, and what waits."""
-    for start in picture.plan.starts:
+    return _rows(picture, picture.plan, picture.ledger.attempts)
+
+
+def image_rows(picture: Picture, image: ImageId) -> Iterator[PlanRow]:
+    """The same, of one image: of a plan of many thousand lines, only its own are made."""
+    actions = tuple(
+        action for action in picture.plan.actions if isinstance(action, Start | Check) and action.image == image
+    )
+    attempt = picture.attempts.get(image)
+    plan = Plan(actions=actions, waiting=picture.waits.get(image, ()))
+    return _rows(picture, plan, [attempt] if attempt is not None else [])
+
+
+def _rows(picture: Picture, plan: Plan, attempts: Iterable[Attempt]) -> Iterator[PlanRow]:
+    for start in plan.starts:
         engine = engine_of(start.work, start.engine)
         row = _row(picture, start.work.value, start.image, start.stores, start.why, engine, moves=start.work.brings)
         yield replace(row, way=way_of(picture, start, start.stores))
-    for check in picture.plan.checks:
+    for check in plan.checks:
         why = f"{check.job.requested_by} asked for it (job {check.job.id})"
         yield _row(picture, Work.VERIFY.value, check.image, (check.store,), why, moves=False)
-    for attempt in picture.ledger.attempts:
+    for attempt in attempts:
         why, engine = f"{attempt.work} for job {attempt.job}", engine_of(attempt.work, attempt.engine)
         yield _row(picture, "running", attempt.image, attempt.stores, why, engine, moves=attempt.work.brings)
-    for waiting in picture.plan.waiting:
+    for waiting in plan.waiting:
         why, stores = f"{waiting.reason}: {waiting.why}", tuple(sorted(waiting.stores))
         row = _row(picture, "wait", waiting.image, stores, why, waiting.engine or "")
         yield replace(row, until=waiting.until.isoformat() if waiting.until else None)

@@ -22,7 +22,7 @@ def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
     found = list(_own(health))
     if picture is None:
         return found
-    down = [_down(picture, store) for store in ordered_stores(picture) if _is_down(picture, store)]
+    down = [_down(picture, store) for store in ordered_stores(picture) if not picture.admits(store)]
     found += down
     seen = {problem.what for problem in down}
     for store in ordered_stores(picture):
@@ -33,13 +33,14 @@ def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
 
 def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
     """What concerns one store."""
-    if _is_down(picture, store):
+    if not picture.admits(store):
         yield _down(picture, store)
     if refusal := picture.site(store).refusal:
         yield ProblemView(
             bad=True,
             what=f"edgesync can't watch {store}, where copies go on: {refusal.rstrip('.')}",
             remedy="edgesync doctor tells which rights are missing; until then nobody finds leftovers there",
+            store=store,
         )
     yield from _stalled(picture, store)
     yield from _full(picture, picture.site(store))
@@ -51,7 +52,7 @@ def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
 
 def _own(health: Health) -> Iterator[ProblemView]:
     if health.trouble:
-        yield ProblemView(bad=True, what=health.trouble, remedy=health.remedy)
+        yield ProblemView(bad=True, what=health.trouble, remedy=health.remedy, since=health.ticked_at)
     if health.config.error:
         since = f"; what was read at {_time(health.config.loaded_at)} goes on" if health.config.loaded_at else ""
         yield ProblemView(
@@ -59,10 +60,6 @@ def _own(health: Health) -> Iterator[ProblemView]:
             what=f"the new configuration was refused{since}: {health.config.error}",
             remedy=health.config.remedy or "edgesync config check tells every mistake",
         )
-
-
-def _is_down(picture: Picture, store: StoreId) -> bool:
-    return picture.site(store).breaker.state is not BreakerState.CLOSED
 
 
 def _down(picture: Picture, store: StoreId) -> ProblemView:
@@ -79,7 +76,8 @@ def _down(picture: Picture, store: StoreId) -> ProblemView:
         again = f"edgesync tries it again at {_time(breaker.retry_at)}, and catches up by itself"
     else:
         again = "edgesync tries it again by itself"
-    return ProblemView(bad=True, what=what, remedy=f"look at the site's network and Ceph (ceph -s); {again}")
+    remedy = f"look at the site's network and Ceph (ceph -s); {again}"
+    return ProblemView(bad=True, what=what, remedy=remedy, since=breaker.since, store=store)
 
 
 def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
@@ -92,6 +90,8 @@ def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
                 bad=True,
                 what=f"the import of {name} into {store} has not got on{_since(stall.since)}: {stall.why}",
                 remedy=stall.next,
+                since=stall.since,
+                store=store,
             )
 
 
@@ -102,11 +102,15 @@ def _full(picture: Picture, site: Site) -> Iterator[ProblemView]:
             bad=True,
             what=f"the pool of {site.store} is {site.capacity.fill():.0%} full, and copies stop at {limit:.0%}",
             remedy=f"free space there, or raise stores.{site.store}.max_pool_fill",
+            store=site.store,
         )
 
 
 def _found(site: Site) -> Iterator[ProblemView]:
     counts = Counter(finding.defect for finding in site.findings.values())
+    seen: dict[bool, datetime] = {}
+    for finding in site.findings.values():
+        seen[finding.defect.broken] = min(finding.seen_at, seen.get(finding.defect.broken, finding.seen_at))
     broken = {defect: number for defect, number in counts.items() if defect.broken}
     if total := sum(broken.values()):
         kinds = ", ".join(f"{number} {defect}" for defect, number in sorted(broken.items()))
@@ -114,6 +118,8 @@ def _found(site: Site) -> Iterator[ProblemView]:
             bad=True,
             what=f"{'1 copy is' if total == 1 else f'{total} copies are'} broken at {site.store} ({kinds})",
             remedy="edgesync stores lists them, with what happens next",
+            since=seen[True],
+            store=site.store,
         )
     if orphans := counts[Defect.ORPHAN]:
         lies = "leftover RBD image lies" if orphans == 1 else "leftover RBD images lie"
@@ -121,6 +127,8 @@ def _found(site: Site) -> Iterator[ProblemView]:
             bad=True,
             what=f"{orphans} {lies} at {site.store}, of which Glance knows nothing",
             remedy="edgesync stores lists them, with what happens next",
+            since=seen[False],
+            store=site.store,
         )
 
 
@@ -132,6 +140,8 @@ def _paused(picture: Picture, pause: Pause) -> ProblemView:
         bad=False,
         what=f"{pause.scope}{named} is paused by {pause.by}{_since(pause.since)}{why}",
         remedy=f"edgesync resume {resume_options(pause)}",
+        since=pause.since,
+        store=pause.store,
     )
 
 

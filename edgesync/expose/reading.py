@@ -21,7 +21,7 @@ from edgesync.expose.jobs import job_view
 from edgesync.expose.matrix import image_view, ordered_stores
 from edgesync.expose.pages import ConfigView, HealthView, History, Images, Jobs, Pauses, Plan, Stores
 from edgesync.expose.picture import Picture, Showcase
-from edgesync.expose.planned import plan_rows
+from edgesync.expose.planned import image_rows, plan_rows
 from edgesync.expose.problems import problems
 from edgesync.expose.requests import Word
 from edgesync.expose.stores import store_views
@@ -138,7 +138,7 @@ class Reading:
             hash_algo=image.hash_algo,
             hash_value=image.hash_value,
             verifications=[verification_view(store, found) for store, found in sorted(verifications.items())],
-            plan=[row for row in plan_rows(picture) if row.image == image.id],
+            plan=list(image_rows(picture, image.id)),
             jobs=[job_view(job, picture) for job in picture.ledger.jobs if job.image == image.id],
             attempts=[attempt_view(attempt) for attempt in attempts],
             history=[event_view(event) for event in history],

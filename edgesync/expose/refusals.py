@@ -54,8 +54,14 @@ def of_error(error: EdgesyncError) -> web.Response:
 
 
 def of_validation(error: ValidationError) -> web.Response:
-    lines = [f"{'.'.join(str(part) for part in entry['loc']) or 'body'}: {entry['msg']}" for entry in error.errors()]
-    return respond(HTTPStatus.BAD_REQUEST, "; ".join(lines), "correct the request and send it again")
+    return respond(HTTPStatus.BAD_REQUEST, sentence_of(error), "correct the request and send it again")
+
+
+def sentence_of(error: ValidationError) -> str:
+    """What is wrong with a request, part by part."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in entry['loc']) or 'body'}: {entry['msg']}" for entry in error.errors()
+    )
 
 
 @web.middleware

@@ -21,10 +21,18 @@ SHOWN = 20
 
 def store_views(picture: Picture) -> list[StoreView]:
     """The hub first, then the edges by name."""
-    counts = count_copies(picture)
-    running = Counter(store for attempt in picture.ledger.attempts if attempt.work.brings for store in attempt.stores)
+    counts, running = count_copies(picture), _running(picture)
     stores = picture.world.topology.stores
     return [_store_view(picture, stores[store], counts, running[store]) for store in ordered_stores(picture)]
+
+
+def store_view(picture: Picture, store: StoreId) -> StoreView:
+    """One of them, which Glance has."""
+    return _store_view(picture, picture.world.topology.stores[store], count_copies(picture), _running(picture)[store])
+
+
+def _running(picture: Picture) -> Counter[StoreId]:
+    return Counter(store for attempt in picture.ledger.attempts if attempt.work.brings for store in attempt.stores)
 
 
 def _store_view(picture: Picture, store: Store, counts: Counter[tuple[StoreId, CopyState]], running: int) -> StoreView:

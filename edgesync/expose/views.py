@@ -23,6 +23,10 @@ class ProblemView(BaseModel):
     bad: bool
     what: str
     remedy: str
+    # When it began, as far as that is known.
+    since: datetime | None = None
+    # The site that it is about; null: not just one.
+    store: str | None = None
 
 
 class FindingView(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -267,9 +267,10 @@ class Auditor:
         if before is None and len(self._findings) >= MOST_FINDINGS:
             log.error("a finding too many: it is not kept", store=self.store, image=image, kept=MOST_FINDINGS)
             return
-        self._findings[image] = finding
+        known = before is not None and before.defect is finding.defect
+        self._findings[image] = replace(finding, seen_at=before.seen_at) if before is not None and known else finding
         self._view = None
-        if before is None or before.defect is not finding.defect:
+        if not known:
             kind = EventKind.ORPHAN_FOUND if finding.defect is Defect.ORPHAN else EventKind.COPY_BROKEN
             self._tell(kind, f"{finding.detail}; {outlook(finding)}", image)
 

@@ -14,7 +14,7 @@ from edgesync import __version__
 from edgesync.cli.context import FAILED
 from edgesync.cli.jobs import verdict
 from edgesync.cli.main import cli
-from edgesync.cli.output import seconds, size
+from edgesync.expose.figures import seconds, size
 
 COMMANDS = sorted(cli.commands)
 

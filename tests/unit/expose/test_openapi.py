@@ -90,6 +90,22 @@ def test_the_description_is_openapi() -> None:
     OpenAPIV31SpecValidator(DESCRIPTION).validate()
 
 
+# The status page's addresses answer browsers, not programs.
+FOR_PEOPLE = {
+    ("GET", "/"),
+    ("GET", "/images/{image}"),
+    ("GET", "/images/{image}/layers/{store}"),
+    ("GET", "/stores/{store}"),
+    ("GET", "/jobs"),
+    ("GET", "/live"),
+    ("GET", "/static/{name}"),
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("POST", "/sign-out"),
+    *(("POST", f"/orders/{name}") for name in ("copy", "verify", "cancel", "pause", "resume")),
+}
+
+
 async def test_it_is_served_and_every_route_is_in_it() -> None:
     async with TestClient(TestServer(api().application())) as client:
         async with client.get("/openapi.json") as answer:
@@ -97,7 +113,7 @@ async def test_it_is_served_and_every_route_is_in_it() -> None:
         described = {(method.upper(), path) for path, methods in DESCRIPTION["paths"].items() for method in methods}
         routes = client.server.app.router.routes()  # type: ignore[attr-defined]  # of the application that is tested
         known = {(route.method, str(route.resource and route.resource.canonical)) for route in routes}
-        assert {entry for entry in known if entry[0] != "HEAD"} - described == {("GET", "/openapi.json")}
+        assert {entry for entry in known if entry[0] != "HEAD"} - described == {("GET", "/openapi.json"), *FOR_PEOPLE}
         assert described <= known
 
 

@@ -59,6 +59,8 @@ def test_stores_that_are_down_come_first_and_what_is_on_purpose_last() -> None:
     ]
     assert [problem.bad for problem in found] == [True] * 5 + [False] * 3
     assert all(problem.remedy for problem in found)
+    # Nobody knows since when a pool is full.
+    assert [problem.since for problem in found] == [NOW, None, *[NOW] * 6]
     assert "tries it again at 2026-03-01 12:05:00Z" in found[0].remedy
     assert [problem.remedy for problem in found[5:]] == [
         "edgesync resume --store dcn0",

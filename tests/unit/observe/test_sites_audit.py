@@ -142,6 +142,22 @@ async def test_a_broken_copy_is_found_and_can_be_mended(defect: Defect) -> None:
         assert cloud.told() == [(EventKind.COPY_BROKEN, "dcn0")]
 
 
+async def test_a_finding_keeps_the_time_at_which_it_was_first_seen() -> None:
+    async with watched(Cloud()) as cloud:
+        copy = cloud.pools[DCN0].images[cloud.image(1, CENTRAL, DCN0)]
+        copy.protected = False
+        await cloud.audited()
+        (first,) = cloud.findings(DCN0).values()
+        await cloud.clock.sleep(AUDIT.every)
+        await cloud.sites.first(audit=True)
+        (again,) = cloud.findings(DCN0).values()
+        assert (again is first, again.seen_at) == (False, first.seen_at)
+        copy.snapshot = False
+        await cloud.sites.first(audit=True)
+        (other,) = cloud.findings(DCN0).values()
+        assert (other.defect, other.seen_at > first.seen_at) == (Defect.NO_SNAPSHOT, True)
+
+
 async def test_a_copy_removed_later_is_found_by_its_name_long_before_the_next_full_audit() -> None:
     async with watched(Cloud()) as cloud:
         name = cloud.image(1, CENTRAL, DCN0)
