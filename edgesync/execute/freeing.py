@@ -31,8 +31,8 @@ from edgesync.plan.lineage import Flatten, Lineage
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks at a site, and while something is being flattened there.
-EVERY, SOON = 600.0, 30.0
+# Seconds between two looks at a site, and while something is being flattened there; and until Glance was looked at.
+EVERY, SOON, FIRST = 600.0, 30.0, 1.0
 # What was asked for and not done is asked for again after so long, then twice as long each time, up to the longest.
 REST, LONGEST_REST = timedelta(minutes=10), timedelta(days=1)
 # What one site's manager is given to do at a time; it does one after the other, and people's come after ours.
@@ -116,6 +116,8 @@ class Freeing:
         return busy
 
     async def _watch(self, store: StoreId) -> None:
+        while self._scene() is None:
+            await self._clock.sleep(FIRST)
         while True:
             busy = await self.turn(store)
             await self._clock.sleep(SOON if busy else EVERY)

@@ -1,7 +1,4 @@
-"""Versions of an image, layered on one another as deep as may be: each is whole, of use, and Glance's own.
-
-And a huge one, beside which their chain is made shorter.
-"""
+"""Versions of an image, layered on one another as deep as may be: each is whole, of use, and Glance's own."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 import rbd
 
-from deploy.lab import ceph, tamper, upload
+from deploy.lab import ceph, tamper
 from deploy.lab.layout import Lab
 from deploy.lab.readback import objects, rbd_images, readback, sha512
-from tests.lab.contents import BLOCK, GIB, MIB, Content, copies, full, held, noise
+from tests.lab.contents import BLOCK, MIB, copies, full, held
 from tests.lab.daemon import EDGES, SITES, DaemonProcess
 
 # Of an odd size: the last object of each has one byte.
@@ -29,21 +26,6 @@ VERSIONS = (
     FIRST.changed(0, 8 * MIB, 3 * MIB, 5 * MIB + BLOCK),
 )
 DEEPEST = len(VERSIONS) - 1
-# At its beginning, across the border of two objects, in the midst of nowhere, and in its last byte.
-SPARSE = Content(
-    size=3 * GIB,
-    parts={
-        0: noise(MIB, seed=1),
-        GIB - 100: noise(200, seed=1),
-        2 * GIB + 12345: noise(2 * MIB, seed=2),
-        3 * GIB - 1: noise(1),
-    },
-)
-# That takes seconds to find out. Were it another, edgesync would say that the data are not those that were uploaded.
-SPARSE_SHA512 = (
-    "8f36d8d5f36ef978ecea1b74f6f1b44808841129ca39a719f110e2c79e0cb3f8"
-    "7ee541666bb043f8c91fc9d46e4e8555511c0e559aa4ff8b75fc6c6dd81462cf"
-)
 
 
 @pytest.fixture(scope="module")
@@ -111,32 +93,15 @@ def test_glance_reads_the_same_bytes_from_every_store(
     assert shared_mover.stores_of(image) == sorted(SITES)
 
 
-@pytest.fixture(scope="module")
-def shallower(shared_mover: DaemonProcess, chain: list[str]) -> DaemonProcess:
-    """The daemon, which allows for less depth from now on. It looks at what is there half a minute after its start."""
+def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(
+    shared_mover: DaemonProcess, lab: Lab, chain: list[str]
+) -> None:
     shared_mover.stop()
     shared_mover.configure(rbd={**shared_mover.setting("rbd"), "max_depth": DEEPEST - 1})
     shared_mover.start()
-    return shared_mover
-
-
-def test_copies_of_a_huge_image_of_next_to_nothing_take_next_to_nothing(shallower: DaemonProcess, lab: Lab) -> None:
-    image = upload.plant(lab, SPARSE.parts, SPARSE.size, name="sparse", sha512=SPARSE_SHA512, tags=[shallower.tag])
-    shallower.images.append(image)
-    shallower.until_at(image, *EDGES)
-    assert shallower.imported(image) == []
-    assert shallower.show(image)["os_hash_value"] == SPARSE_SHA512
-    for store, copy in copies(lab, image).items():
-        assert (copy.size, copy.sha512, copy.bootable) == (SPARSE.size, SPARSE_SHA512, True)
-        assert held(lab, store, copy) == SPARSE.objects(8 * MIB)
-
-
-def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(
-    shallower: DaemonProcess, lab: Lab, chain: list[str]
-) -> None:
     for store in EDGES:
         # The lowest that will do: all that are above it stay layered.
-        shallower.until(lambda: readback(lab, store, chain[1]).parent == "", f"{store} is flattened")  # noqa: B023
+        shared_mover.until(lambda: readback(lab, store, chain[1]).parent == "", f"{store} is flattened")  # noqa: B023
         for image, version, parent in zip(chain, VERSIONS, ("", "", *chain[1:-1]), strict=True):
             found = readback(lab, store, image)
             assert (found.sha512, found.bootable, found.parent) == (version.sha512, True, parent)
@@ -145,10 +110,10 @@ def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(
 
 
 def test_glance_deletes_layered_copies_as_its_own(shared_mover: DaemonProcess, lab: Lab, chain: list[str]) -> None:
-    """What is on top first, as Ceph wants it, and so whatever came later. Nothing is left of any."""
+    """What is on top first, as Ceph wants it. Nothing is left of any."""
     shared_mover.stop()
     url = f"{lab.glance_url}/v2"
-    for image in reversed(shared_mover.images):
+    for image in reversed(chain):
         shared_mover.admin.delete(f"{url}/stores/dcn0/{image}")
         assert shared_mover.stores_of(image) == ["central", "dcn1"]
         assert image not in rbd_images(lab, "dcn0")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.lab import upload
 from deploy.lab.layout import Lab
 from deploy.lab.readback import Readback, objects, rbd_images, readback
 from deploy.lab.tamper import trash_list
-from tests.lab.contents import BLOCK, MIB, Content, copies, full, held, noise
+from tests.lab.contents import BLOCK, GIB, MIB, Content, copies, full, held, noise
 from tests.lab.daemon import EDGES, SITES, DaemonProcess
 
 # Of different sizes, or one would be layered on another.
@@ -22,6 +23,21 @@ CONTENTS = {
         size=14 * MIB, parts={offset: noise(BLOCK, seed=3) for offset in range(BLOCK, 14 * MIB, 2 * BLOCK)}
     ),
 }
+# At its beginning, across the border of two objects, in the midst of nowhere, and in its last byte.
+SPARSE = Content(
+    size=3 * GIB,
+    parts={
+        0: noise(MIB, seed=1),
+        GIB - 100: noise(200, seed=1),
+        2 * GIB + 12345: noise(2 * MIB, seed=2),
+        3 * GIB - 1: noise(1),
+    },
+)
+# That takes seconds to find out. Were it another, edgesync would say that the data are not those that were uploaded.
+SPARSE_SHA512 = (
+    "8f36d8d5f36ef978ecea1b74f6f1b44808841129ca39a719f110e2c79e0cb3f8"
+    "7ee541666bb043f8c91fc9d46e4e8555511c0e559aa4ff8b75fc6c6dd81462cf"
+)
 
 
 def put(mover: DaemonProcess, content: Content, folder: Path) -> str:
@@ -40,6 +56,17 @@ def test_copies_hash_to_what_glance_wrote_down(
     for store, copy in copies(lab, image).items():
         assert (copy.size, copy.sha512, copy.bootable) == (content.size, content.sha512, True)
         assert held(lab, store, copy) == content.objects(8 * MIB)
+
+
+def test_copies_of_a_huge_image_of_next_to_nothing_take_next_to_nothing(shared_mover: DaemonProcess, lab: Lab) -> None:
+    image = upload.plant(lab, SPARSE.parts, SPARSE.size, name="sparse", sha512=SPARSE_SHA512, tags=[shared_mover.tag])
+    shared_mover.images.append(image)
+    shared_mover.until_at(image, *EDGES)
+    assert shared_mover.imported(image) == []
+    assert shared_mover.show(image)["os_hash_value"] == SPARSE_SHA512
+    for store, copy in copies(lab, image).items():
+        assert (copy.size, copy.sha512, copy.bootable) == (SPARSE.size, SPARSE_SHA512, True)
+        assert held(lab, store, copy) == SPARSE.objects(8 * MIB)
 
 
 def test_a_copy_that_was_taken_up_after_a_crash_is_as_good(
@@ -83,4 +110,3 @@ def test_glance_deletes_all_these_copies_as_its_own(shared_mover: DaemonProcess,
         shared_mover.admin.delete(f"{url}/images/{image}")
     for site in SITES:
         assert (rbd_images(lab, site), trash_list(lab, site), objects(lab, site)) == ([], [], {})
-    shared_mover.start()

@@ -310,3 +310,17 @@ async def test_before_the_first_look_at_glance_nothing_is_done() -> None:
     at.scene = None
     assert await at.turn()
     assert (at.asked, at.freeing.bases) == ([], frozenset())
+
+
+async def test_right_after_the_first_look_at_glance_a_site_has_its_own() -> None:
+    """Nobody has to wait for what is layered there, and for what is to be done about it."""
+    at = await chained(*NAMES[:2], leaving=NAMES[0])
+    scene, at.scene = at.scene, None
+    running = asyncio.create_task(at.freeing.run())
+    await at.blocks.cluster.clock.sleep(1)
+    at.scene = scene
+    await at.blocks.cluster.clock.sleep(freeing.FIRST + 1)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert (at.asked, at.freeing.bases) == ([NAMES[1]], {(ImageId(NAMES[0]), DCN0)})
