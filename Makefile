@@ -10,13 +10,14 @@ KEEP    ?=
 # rados and rbd are Debian's, built for Debian's own Python, and on no package index.
 PYTHON  := /usr/bin/python3
 SYSTEM  := make python3-venv python3-rados python3-rbd
-TESTING := postgresql
+# The second for the status page: a browser as people have it.
+TESTING := postgresql chromium
 
 .PHONY: help venv demo test soak check format bench lab-install lab-up lab-down lab-status clean
 
 help:
 	@echo "make demo        a real three-site cloud on this machine, and edgesync copying images in it (KEEP=1: leave it)"
-	@echo "make test        unit, contract and lab tests"
+	@echo "make test        unit, contract, scenario, browser and lab tests"
 	@echo "make soak        hours of rivals, killed daemons and random worlds"
 	@echo "make check       format, lint, types, layers, dependencies"
 	@echo "make venv        $(BIN)/edgesync, ready to run"
@@ -43,7 +44,7 @@ test: venv lab-install
 	$(LAB) install --glance distro
 	deploy/apt-install $(TESTING)
 	deploy/apt-unpack prometheus .lab/prometheus
-	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario
+	$(BIN)/pytest -n 2 tests/unit tests/contract tests/scenario tests/browser
 	$(BIN)/pytest -n 2 --dist loadfile tests/lab
 
 # The long forms of what `make test` runs in short: rivals and random kills in the lab, then hours of random worlds.
@@ -66,6 +67,8 @@ bench: venv lab-install
 	$(BIN)/python -m tests.bench.passes
 	$(BIN)/python -m tests.bench.plans
 	$(BIN)/python -m tests.bench.scrapes
+	deploy/apt-install chromium
+	$(BIN)/python -m tests.bench.pages
 	$(BIN)/python -m tests.bench.dead_site
 	$(BIN)/python -m tests.bench.copies
 

@@ -104,7 +104,7 @@ class Cloud:
 @click.option("--stores", default=100, show_default=True)
 def main(images: int, stores: int) -> None:
     """Measure plans for a cloud at rest, for one where every copy is missing, and for some where much is wrong."""
-    rows = [_measured(what, situation) for what, situation in _cases(Cloud(images, stores)).items()]
+    rows = [_measured(what, situation) for what, situation in cases(Cloud(images, stores)).items()]
     table = Table(title=f"{images} images x {stores} stores, {ROUNDS} plans each", title_justify="left", box=None)
     for column in ("", "ms", "worst ms", "starts", "waiting"):
         table.add_column(column, justify="right" if column else "left")
@@ -113,7 +113,7 @@ def main(images: int, stores: int) -> None:
     Console(width=120).print(table)
 
 
-def _cases(cloud: Cloud) -> dict[str, Callable[[], Situation]]:
+def cases(cloud: Cloud) -> dict[str, Callable[[], Situation]]:
     down = Breaker(state=BreakerState.OPEN, since=NOW, cause="no answer within 5 s")
     waves = replace(EVERYTHING, waves=(frozenset(cloud.edges[:1]), frozenset(cloud.edges[1:5])))
     nights = StoreSettings(windows=NIGHTS)

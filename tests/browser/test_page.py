@@ -14,7 +14,7 @@ from playwright.async_api import expect
 from edgesync.domain.copy import CopyState
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
-from tests.browser.conftest import Open, Serve, Visit
+from tests.browser.conftest import SCREENSHOTS, Open, Serve, Visit
 from tests.builders import image, policy, situation, topology
 from tests.fakes.credentials import OPERATOR_TOKEN
 from tests.unit.expose.page.sights import HOSTILE, WHERE, application, showcase, sick, well
@@ -67,6 +67,15 @@ async def test_an_operators_pages_are_fit_for_everybody(serve: Serve, window: Op
     await visit.page.goto(at + path)
     await check_axe(visit)
     await visit.keep(f"operator{path.replace('/', '-')}")
+
+
+async def test_the_readme_shows_the_page_as_it_is(serve: Serve, window: Open) -> None:
+    """For docs/status-page.png: what this keeps, cut to the first screen."""
+    at = await serve(showcase(sick(hostile=False)))
+    visit = await window(viewport={"width": 1200, "height": 1040})
+    await visit.page.goto(f"{at}/?all=true")
+    await expect(visit.page.locator("#connection")).to_have_text("live")
+    await visit.page.screenshot(path=SCREENSHOTS / "readme.png")
 
 
 async def test_on_a_phone_nothing_is_wider_than_the_screen(serve: Serve, window: Open) -> None:

@@ -76,17 +76,27 @@ class Notes(BlockNotes):
         return tuple(entry for entry in self.known_jobs if entry.image == image)
 
 
-def sick() -> Picture:
-    """Every state, and every kind of trouble at the sites."""
+def sick(*, hostile: bool = True) -> Picture:
+    """Every state, and every kind of trouble at the sites; and an image whose name is an attack."""
     waiting, copying, failed = golden("ubuntu-24.04", "dcn2"), golden("debian-12", "dcn0"), golden("centos-10", "dcn0")
     stalled, broken, orphaned = (
         golden("windows-2022", "dcn1", size=40 * GIB),
         golden("fedora-42"),
         golden("sles-15", "dcn0"),
     )
-    hostile = replace(golden(HOSTILE, "dcn2"), id=ImageId("id-hostile"))
+    attack = replace(golden(HOSTILE, "dcn2"), id=ImageId("id-hostile"))
     cirros = image("cirros", stores=("central", "dcn10"), tags=(), size=21 << 20)
-    images = [golden("rhel-9.4"), waiting, copying, failed, stalled, broken, orphaned, cirros, hostile]
+    images = [
+        golden("rhel-9.4"),
+        waiting,
+        copying,
+        failed,
+        stalled,
+        broken,
+        orphaned,
+        cirros,
+        *([attack] if hostile else []),
+    ]
     under_way = attempt(copying, "dcn0", number=1)
     stuck = attempt(stalled, "dcn1", number=2)
     case = situation(
