@@ -323,4 +323,5 @@ async def test_right_after_the_first_look_at_glance_a_site_has_its_own() -> None
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
-    assert (at.asked, at.freeing.bases) == ([NAMES[1]], {(ImageId(NAMES[0]), DCN0)})
+    assert at.asked == [NAMES[1]]
+    assert at.freeing.bases == {(ImageId(NAMES[0]), DCN0)}
