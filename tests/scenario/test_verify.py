@@ -195,6 +195,22 @@ async def test_nothing_is_copied_from_a_damaged_hub(tmp_path: Path) -> None:
         await stage.until(lambda: stage.waits(image, "dcn1", WaitReason.NOT_AT_HUB), "nothing comes from there")
 
 
+async def test_a_hub_whose_disks_have_lost_data_is_damaged(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        unknown, known = await spread(stage), await spread(stage)
+        await outcome(stage, known)
+        for image in (unknown, known):
+            stage.blocks["central"].contents(image).lost.add(17 * MIB)
+        result, reason = (await outcome(stage, unknown))["central"]
+        assert result is CopyResult.DAMAGED
+        assert f"its bytes {16 * MIB}-{18 * MIB - 1}" in reason
+        assert (await outcome(stage, known, deep=True))["central"] == (
+            CopyResult.DAMAGED,
+            f"1 damaged range (64 KiB): bytes {17 * MIB}-{17 * MIB + 65535}",
+        )
+        await stage.until(lambda: finding(stage, unknown, "central") is Defect.DAMAGED, "a finding")
+
+
 async def test_deep_reads_the_hubs_data_again(tmp_path: Path) -> None:
     async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
         image = await spread(stage)
