@@ -72,7 +72,7 @@ async def test_an_operators_pages_are_fit_for_everybody(serve: Serve, window: Op
 async def test_the_readme_shows_the_page_as_it_is(serve: Serve, window: Open) -> None:
     """For docs/status-page.png: what this keeps, cut to the first screen."""
     at = await serve(showcase(sick(hostile=False)))
-    visit = await window(viewport={"width": 1200, "height": 1040})
+    visit = await window(viewport={"width": 1160, "height": 900})
     await visit.page.goto(f"{at}/?all=true")
     await expect(visit.page.locator("#connection")).to_have_text("live")
     await visit.page.screenshot(path=SCREENSHOTS / "readme.png")
