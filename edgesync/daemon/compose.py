@@ -338,7 +338,7 @@ def assemble(
         clock=clock,
         wishes=wishes_of(settings),
         showcase=showcase,
-        bases=lambda: freeing.bases,
+        bases=freeing.held,
     )
     scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)

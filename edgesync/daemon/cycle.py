@@ -70,9 +70,9 @@ class Cycle:
         clock: Clock,
         wishes: Wishes,
         showcase: Showcase,
-        bases: Callable[[], Set[tuple[ImageId, StoreId]]] = frozenset,
+        bases: Callable[[Set[tuple[ImageId, StoreId]]], Set[tuple[ImageId, StoreId]]] = frozenset,
     ) -> None:
-        """`bases`: copies that others are layered on, as far as somebody has looked."""
+        """`bases`: of copies that are leaving those that others are layered on, or may be: nobody has looked yet."""
         self._observer = observer
         self._sites = sites
         self._recollection = recollection
@@ -169,10 +169,11 @@ class Cycle:
             forgive_before=forgive_before,
             locations=self._observer.shows_locations,
             checking=self._verifier.running,
-            bases=self._bases(),
+            bases=frozenset(),
         )
         if world.full:
             self.leaving = leaving(situation)
+        situation = replace(situation, bases=self._bases(self.leaving))
         picture = decide(situation, self._board)
         self._showcase.picture = picture
         return picture.plan
