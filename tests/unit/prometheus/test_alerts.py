@@ -104,7 +104,7 @@ def test_a_daemon_that_was_never_scraped_is_noticed(tmp_path: Path) -> None:
     annotations = {
         "summary": "no edgesync daemon answers",
         "description": "Prometheus has had no answer from any edgesync for two minutes: no copy is made, watched or "
-        "mended. What Glance has begun goes on.",
+        "mended. What Glance has begun goes on. `systemctl status edgesync` on its host says whether it runs.",
         "runbook_url": "deploy/RUNBOOK.md#edgesyncdown",
     }
     labels = {"job": "edgesync", "severity": "critical"}
@@ -119,6 +119,12 @@ def test_every_alert_has_what_a_person_needs(alert: str) -> None:
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"].endswith(f"#{alert.lower()}")
+
+
+@pytest.mark.parametrize("alert", [name for name, rule in alerts().items() if rule["labels"]["severity"] == "critical"])
+def test_whoever_gets_up_at_night_has_a_command_to_begin_with(alert: str) -> None:
+    said = alerts()[alert]["annotations"]["description"].rsplit(". ", 1)[1]
+    assert re.search(r"`(edgesync|systemctl|journalctl|ceph) [^`]+`", said)
 
 
 def chapters() -> dict[str, str]:
