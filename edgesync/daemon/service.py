@@ -79,7 +79,7 @@ async def run(settings: Settings, read: Read) -> None:
     """Be the daemon until SIGTERM or SIGINT; at SIGHUP, `read` the configuration again."""
     async with (
         doors_of(settings) as doors,
-        composed(settings, doors.access) as daemon,
+        composed(settings, doors.access, doors.certificate) as daemon,
         # The API first: while Glance is slow to answer, it says so.
         serving(settings, daemon.api.application(), doors),
         _beside(doors.run()),
