@@ -19,7 +19,9 @@ from edgesync.cli.copy import copy
 from edgesync.cli.doctor import doctor
 from edgesync.cli.history import history
 from edgesync.cli.imports import import_
+from edgesync.cli.joblist import jobs
 from edgesync.cli.layers import clone, flatten, layers
+from edgesync.cli.locations import locations
 from edgesync.cli.output import complain
 from edgesync.cli.pause import pause, resume
 from edgesync.cli.removal import delete_copy
@@ -63,9 +65,11 @@ def cli(
 ASKING = (
     status,
     stores,
+    locations,
     copy,
     import_,
     verify,
+    jobs,
     cancel,
     delete_copy,
     layers,

@@ -247,6 +247,8 @@ class ImageDetail(ImageView):
     # Glance's digest of the data.
     hash_algo: str
     hash_value: str
+    # Of the copies that Glance lists, by store; empty where Glance doesn't tell the cluster's id or pool.
+    locations: dict[str, str]
     # Where they were compared with the hub's, block by block.
     verifications: list[VerificationView]
     # What is done next and why, and why the rest waits.
