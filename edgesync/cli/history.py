@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from edgesync.cli.completing import IMAGE, STORE
 from edgesync.cli.context import Context, pass_context
 from edgesync.cli.output import emit, format_option, local_time, table_of
 
 
 @click.command()
-@click.argument("image", required=False)
-@click.option("--store", help="Only this store.")
+@click.argument("image", type=IMAGE, required=False)
+@click.option("--store", type=STORE, help="Only this store.")
 @click.option("--since", help="Only what happened since: a time like 2026-01-31T12:00, or an age like 90m, 12h, 7d.")
 @click.option("--failed", is_flag=True, help="Only failures.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many events.")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from edgesync.cli.completing import IMAGE, JOB
 from edgesync.cli.context import Context, pass_context
 from edgesync.cli.jobs import Job, show_jobs, tell_notes
 from edgesync.cli.output import emit, format_option, local_time, table_of
@@ -17,8 +18,8 @@ COLUMNS = ("Job", "Work", "Image", "State", "Stores", "By", "Since", "Waiting")
 
 
 @click.command()
-@click.argument("job", required=False)
-@click.option("--image", help="Only of this image (id or name).")
+@click.argument("job", type=JOB, required=False)
+@click.option("--image", type=IMAGE, help="Only of this image (id or name).")
 @click.option("--state", type=click.Choice([state.value for state in JobState]), help="Only those.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many jobs.")
 @format_option

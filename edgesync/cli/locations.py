@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from edgesync.cli.completing import IMAGE
 from edgesync.cli.context import Context, pass_context
 from edgesync.cli.output import copy_cell, emit, format_option, local_time, table_of
 
@@ -14,7 +15,7 @@ COLUMNS = ("Store", "State", "Verified", "Location")
 
 
 @click.command()
-@click.argument("image")
+@click.argument("image", type=IMAGE)
 @format_option
 @pass_context
 def locations(context: Context, image: str, form: str) -> None:

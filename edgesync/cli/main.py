@@ -13,6 +13,7 @@ import click
 
 from edgesync import __version__
 from edgesync.cli.cancel import cancel
+from edgesync.cli.completion import completion
 from edgesync.cli.config import config
 from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
 from edgesync.cli.copy import copy
@@ -49,9 +50,9 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-    `run` is the daemon. `once`, `plan`, `doctor` and `config` work without it; all other commands ask it. Those that
-    change something show it a credential: on its host its own, which root and its group can read, else that in
-    $EDGESYNC_API_TOKEN.
+    `run` is the daemon. `once`, `plan`, `doctor`, `config` and `completion` work without it; all other commands ask it.
+    Those that change something show it a credential: on its host its own, which root and its group can read, else that
+    in $EDGESYNC_API_TOKEN.
 
     \b
     Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupted.
@@ -79,7 +80,7 @@ ASKING = (
     resume,
     history,
 )
-for command in (run, once, plan, *ASKING, doctor, config):
+for command in (run, once, plan, *ASKING, doctor, config, completion):
     cli.add_command(command)
 
 

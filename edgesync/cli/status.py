@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from edgesync.cli.completing import IMAGE
 from edgesync.cli.context import Context, pass_context
 from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, problem_lines, table_of
 from edgesync.clients.daemon_api import DaemonApi
@@ -34,7 +35,7 @@ TOLD = (
 
 
 @click.command()
-@click.argument("image", required=False)
+@click.argument("image", type=IMAGE, required=False)
 @click.option("--all", "everything", is_flag=True, help="All images, not only those that policies or jobs concern.")
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
 @format_option
