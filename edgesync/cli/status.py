@@ -14,13 +14,15 @@ from rich.text import Text
 
 from edgesync.cli.completing import IMAGE
 from edgesync.cli.context import Context, pass_context
-from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, problem_lines, table_of
+from edgesync.cli.matrix import matrix, on_one_screen
+from edgesync.cli.output import console, emit, format_option, local_time, problem_lines
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.copy import CopyState
-from edgesync.expose.figures import size
 
 # Seconds between two looks.
 REFRESH = 1.0
+# Lines that go around the matrix: its head, the line of what is left out, the next prompt.
+AROUND = 3
 # Rows that one screen asks for.
 ROWS = 200
 # States that are counted above the matrix, and told about below it; the worst first.
@@ -75,20 +77,20 @@ async def _matrix(daemon: DaemonApi, image: str | None, everything: bool) -> tup
 
 def _screen(answer: Mapping[str, Any], health: Mapping[str, Any], *, named: bool = False) -> RenderableType:
     """What is wrong first, then the matrix, then why copies are not there and what they need."""
-    store_ids = answer["stores"]
-    rows = [
-        (row["name"], row["id"], size(row["size"]), *(copy_cell(row["copies"][store]) for store in store_ids))
-        for row in answer["images"]
+    above = [
+        *problem_lines(health["problems"]),
+        *(Text(line, style=style) for line, style in _counts(answer, health)),
     ]
-    parts: list[RenderableType] = [*problem_lines(health["problems"])]
-    parts.extend(Text(line, style=style) for line, style in _counts(answer, health))
-    parts.append(table_of(("Image", "Id", "Size", *store_ids), rows))
-    if answer.get("next_marker"):
-        parts.append(Text(f"... and more than {len(rows)} images; name one, or use -f json with the API's marker"))
-    parts.extend(Text(line, style="yellow") for line in _reasons(answer))
+    below = [Text(line, style="yellow") for line in _reasons(answer)]
     if named:
-        parts.extend(Text(line) for line in _verified(answer))
-    return Group(*parts)
+        below.extend(Text(line) for line in _verified(answer))
+    on = console()
+    rows, left = on_one_screen(answer["images"], lines=len(above) + len(below) + AROUND, on=on)
+    if answer.get("next_marker"):
+        below.insert(0, Text(f"... and more than {len(rows)} images; name one, or use -f json with the API's marker"))
+    elif left:
+        below.insert(0, Text(f"... and {left} more images; name one, or use -f json"))
+    return Group(*above, matrix(rows, answer["stores"], on), *below)
 
 
 def _verified(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,8 @@ from edgesync.expose.answers import as_json
 from edgesync.expose.choice import ImagesQuery, Page, chosen, named
 from edgesync.expose.endpoints import Endpoint, looks
 from edgesync.expose.jobs import job_view
+from edgesync.expose.lag import Lags
+from edgesync.expose.lateness import waits_of
 from edgesync.expose.locations import location_of
 from edgesync.expose.matrix import image_view, ordered_stores
 from edgesync.expose.pages import ConfigView, HealthView, History, Images, Jobs, Pauses, Plan, Stores
@@ -59,9 +61,10 @@ class HistoryQuery(Page):
 class Reading:
     """The routes that change nothing."""
 
-    def __init__(self, *, showcase: Showcase, journal: Journal) -> None:
+    def __init__(self, *, showcase: Showcase, journal: Journal, lags: Lags) -> None:
         self._showcase = showcase
         self._journal = journal
+        self._lags = lags
 
     def endpoints(self) -> list[Endpoint]:
         ok = HTTPStatus.OK
@@ -148,7 +151,8 @@ class Reading:
         )
 
     async def _stores(self, _request: web.Request) -> web.Response:
-        return as_json(Stores(stores=store_views(self._seen())))
+        picture = self._seen()
+        return as_json(Stores(stores=store_views(picture, waits_of(picture, self._lags))))
 
     async def _jobs(self, request: web.Request) -> web.Response:
         query = JobsQuery.model_validate(dict(request.query))
