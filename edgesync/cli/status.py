@@ -18,11 +18,14 @@ from edgesync.cli.matrix import matrix, on_one_screen
 from edgesync.cli.output import console, emit, format_option, local_time, problem_lines
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.copy import CopyState
+from edgesync.expose.figures import seconds, size
 
 # Seconds between two looks.
 REFRESH = 1.0
 # Lines that go around the matrix: its head, the line of what is left out, the next prompt.
 AROUND = 3
+# Copies whose pace is told.
+MOVING = 10
 # Rows that one screen asks for.
 ROWS = 200
 # States that are counted above the matrix, and told about below it; the worst first.
@@ -76,12 +79,13 @@ async def _matrix(daemon: DaemonApi, image: str | None, everything: bool) -> tup
 
 
 def _screen(answer: Mapping[str, Any], health: Mapping[str, Any], *, named: bool = False) -> RenderableType:
-    """What is wrong first, then the matrix, then why copies are not there and what they need."""
+    """What is wrong first, then the matrix, then what is moving, then why copies are not there and what they need."""
     above = [
         *problem_lines(health["problems"]),
         *(Text(line, style=style) for line, style in _counts(answer, health)),
     ]
-    below = [Text(line, style="yellow") for line in _reasons(answer)]
+    below = [Text(line, style="cyan") for line in _moving(answer)]
+    below.extend(Text(line, style="yellow") for line in _reasons(answer))
     if named:
         below.extend(Text(line) for line in _verified(answer))
     on = console()
@@ -91,6 +95,24 @@ def _screen(answer: Mapping[str, Any], health: Mapping[str, Any], *, named: bool
     elif left:
         below.insert(0, Text(f"... and {left} more images; name one, or use -f json"))
     return Group(*above, matrix(rows, answer["stores"], on), *below)
+
+
+def _moving(answer: Mapping[str, Any]) -> list[str]:
+    """How fast copies come on, and when they will be there, as far as that is known; the last to be there first."""
+    moving = [
+        (row["name"] or row["id"], store, copy_of)
+        for row in answer["images"]
+        for store, copy_of in row["copies"].items()
+        if copy_of["state"] == CopyState.COPYING and copy_of["rate"]
+    ]
+    moving.sort(key=lambda entry: entry[2]["eta"] or 0, reverse=True)
+    lines = [f"{name} at {store}: {_pace(copy_of)}" for name, store, copy_of in moving[:MOVING]]
+    return [*lines, f"... and {len(moving) - MOVING} more copies on their way"] if len(moving) > MOVING else lines
+
+
+def _pace(copy_of: Mapping[str, Any]) -> str:
+    come = f"{size(copy_of['bytes_done'])} of {size(copy_of['bytes_total'])}, {size(copy_of['rate'])}/s"
+    return come if copy_of["eta"] is None else f"{come}, {seconds(copy_of['eta'])} to go"
 
 
 def _verified(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -132,3 +132,18 @@ def test_stores_say_how_long_each_policy_has_been_missing_a_copy_there() -> None
     central, dcn0, _ = captured.get().splitlines()[-3:]
     assert " none " in central
     assert " 5 h golden (allows 4 h) " in dcn0
+
+
+def test_what_is_moving_tells_its_pace_the_slowest_first() -> None:
+    paces = [copy("copying", bytes_done=1 << 29, bytes_total=1 << 30, rate=float(1 << 20), eta=eta) for eta in (9, 512)]
+    lines = screen(*({"central": copy("present"), "dcn0": pace} for pace in paces))
+    assert lines[-2:] == [
+        "img1 at dcn0: 512.0 MiB of 1.0 GiB, 1.0 MiB/s, 8:32 to go",
+        "img0 at dcn0: 512.0 MiB of 1.0 GiB, 1.0 MiB/s, 0:09 to go",
+    ]
+
+
+def test_of_many_that_move_some_are_told() -> None:
+    pace = copy("copying", bytes_done=1, bytes_total=2, rate=1.0)
+    lines = screen(*({"central": copy("present"), "dcn0": pace} for _ in range(25)))
+    assert lines[-1] == "... and 15 more copies on their way"
