@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -29,6 +29,13 @@ class Supervisor:
         self._ear = ear
         self.process = process
         self.heard: list[str] = []
+
+    async def probes(self, path: str, address: str) -> str:
+        """What a probe in its container says."""
+        probe = await asyncio.create_subprocess_exec(ROOT / "deploy" / "edgesync-probe", path, address, stdout=PIPE)
+        async with asyncio.timeout(PATIENCE):
+            said, _ = await probe.communicate()
+        return said.decode().strip()
 
     async def hears(self, beginning: str) -> None:
         """Wait until it says that, after what was waited for before."""
@@ -96,6 +103,9 @@ async def test_it_is_ready_alive_reloads_and_stops(supervisor: Supervisor, tmp_p
     assert not any(line.startswith("WATCHDOG=") for line in supervisor.heard), "nothing is watched before"
     await supervisor.hears("STATUS=0 images; 0 under way, 0 waiting")
     await supervisor.hears("WATCHDOG=1")
+    address = yaml.safe_load((tmp_path / "edgesync.yaml").read_text())["api"]["listen"]
+    for path in ("/livez", "/readyz"):
+        assert await supervisor.probes(path, address) == "ok"
     supervisor.process.send_signal(signal.SIGHUP)
     await supervisor.hears("RELOADING=1")
     assert any(line.startswith("MONOTONIC_USEC=") for line in supervisor.heard)
