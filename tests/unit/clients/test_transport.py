@@ -236,7 +236,7 @@ async def test_two_first_requests_share_a_session(fake: FakeGlance) -> None:
     class SlowAuth(FixedAuth):
         async def tls(self) -> Literal[False]:
             await asyncio.sleep(0.01)
-            return True
+            return False
 
     async with GlanceClient(SlowAuth(fake.url)) as glance:
         await asyncio.gather(*(glance.stores() for _ in range(5)))
