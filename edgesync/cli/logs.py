@@ -16,16 +16,13 @@ SECRET_KEYS = frozenset({"password", "token", "secret", "x-auth-token", "x-subje
 def set_up_logs(*, level: str, form: str) -> None:
     """`form` is auto, json or console; logs go to stderr."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
-    )
     common: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_secrets,
     ]
-    last: list[structlog.typing.Processor] = [*([] if console else [structlog.processors.dict_tracebacks]), renderer]
+    last = _for_people() if console else _for_machines()
     structlog.configure(
         processors=[*common, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -36,6 +33,17 @@ def set_up_logs(*, level: str, form: str) -> None:
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[meta, *last]))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+# Neither shows the variables of a traceback's frames: tokens and passwords are among them.
+def _for_people() -> list[structlog.typing.Processor]:
+    formatter = structlog.dev.RichTracebackFormatter(show_locals=False)
+    return [structlog.dev.ConsoleRenderer(exception_formatter=formatter)]
+
+
+def _for_machines() -> list[structlog.typing.Processor]:
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer()]
 
 
 def _without_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

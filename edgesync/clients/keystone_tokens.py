@@ -55,7 +55,7 @@ class _Known:
 
 
 class KeystoneTokens:
-    """Implements `edgesync.domain.access.Credentials`. `cache` is in seconds."""
+    """Implements `edgesync.domain.access.RemoteCredentials`. `cache` is in seconds."""
 
     def __init__(
         self, checks: Checks, roles: RoleMap, *, cache: float, monotonic: Callable[[], float] = time.monotonic
@@ -68,12 +68,15 @@ class KeystoneTokens:
         self._known: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
 
+    def remembered(self, token: str) -> Caller | None:
+        known = self._fresh(digest(token))
+        return known.caller if known else None
+
     async def caller(self, token: str) -> Caller | None:
         if len(token) > LONGEST:
             return None
         key = digest(token)
-        known = self._known.get(key)
-        if known is not None and known.until > self._monotonic():
+        if known := self._fresh(key):
             return known.caller
         asking = self._asking.get(key)
         if asking is None:
@@ -85,6 +88,10 @@ class KeystoneTokens:
             asking.add_done_callback(lambda done: self._answered(key, done))
         # Others may wait for the same answer: who gives up takes it from nobody.
         return await asyncio.shield(asking)
+
+    def _fresh(self, key: bytes) -> _Known | None:
+        known = self._known.get(key)
+        return known if known is not None and known.until > self._monotonic() else None
 
     def _answered(self, key: bytes, asking: asyncio.Task[Caller | None]) -> None:
         del self._asking[key]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Protocol
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from edgesync import __version__
 from edgesync.clients.keystone import OpenStackAuth
@@ -27,6 +30,8 @@ log = structlog.get_logger(__name__)
 FAREWELL = 5.0
 # Seconds for a connection to say what it wants, at first and after each request; and to agree on TLS.
 IDLE, HANDSHAKE = 30.0, 10.0
+# Seconds in which the other end must take something of an answer, or acknowledge it: else the connection is cut.
+UNREAD = 30.0
 # Seconds between two looks at files that may have been changed.
 REFRESH = 5.0
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -78,7 +83,9 @@ async def doors_of(settings: Settings) -> AsyncIterator[Doors]:
 @asynccontextmanager
 async def serving(settings: Settings, application: web.Application, doors: Doors) -> AsyncIterator[None]:
     """Take requests; ConfigError when nobody can listen there."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=FAREWELL, keepalive_timeout=IDLE)
+    runner = web.AppRunner(
+        application, access_log=None, logger=_protocol_log(), shutdown_timeout=FAREWELL, keepalive_timeout=IDLE
+    )
     await runner.setup()
     try:
         try:
@@ -103,16 +110,54 @@ async def _listen(settings: Settings, runner: web.AppRunner, certificate: Certif
     if server is None:
         raise RuntimeError("the runner was not set up")
 
-    def welcome() -> asyncio.Protocol:
-        return server() if len(server.connections) < settings.api.max_connections else _Full()
+    loop = asyncio.get_running_loop()
+    arriving = set[_Arriving]()
 
-    return await asyncio.get_running_loop().create_server(
+    def welcome() -> asyncio.Protocol:
+        if len(arriving) + len(server.connections) >= settings.api.max_connections:
+            return _Full()
+        guest = _Arriving(server, arriving)
+        # Nobody tells of a handshake that failed.
+        loop.call_later(HANDSHAKE, arriving.discard, guest)
+        return guest
+
+    listening = await loop.create_server(
         welcome,
         settings.api.host,
         settings.api.port,
         ssl=certificate.context if certificate else None,
         ssl_handshake_timeout=HANDSHAKE if certificate else None,
     )
+    for door in listening.sockets:
+        # Connections inherit it. Linux also counts the time in which a living client makes no room for more.
+        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD * 1000))
+    return listening
+
+
+def _protocol_log() -> logging.Logger:
+    """Of aiohttp: what it can't even parse is the sender's trouble, and anybody could fill the log with it."""
+    protocol = logging.getLogger(__name__)
+    protocol.addFilter(_is_ours)
+    return protocol
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+class _Arriving(asyncio.Protocol):
+    """A connection until TLS is agreed on; aiohttp counts it from then on."""
+
+    def __init__(self, server: web.Server, arriving: set[_Arriving]) -> None:
+        self._server = server
+        self._arriving = arriving
+        arriving.add(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._arriving.discard(self)
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
 
 
 class _Full(asyncio.Protocol):

@@ -41,3 +41,11 @@ class Credentials(Protocol):
     async def caller(self, token: str) -> Caller | None:
         """None: it is none of these. TransientError: that can't be told now."""
         ...
+
+
+class RemoteCredentials(Credentials, Protocol):
+    """Those that others are asked about, and whose answers count for a while."""
+
+    def remembered(self, token: str) -> Caller | None:
+        """Without asking; None: that takes a question."""
+        ...

@@ -16,7 +16,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from edgesync.config.addresses import is_loopback
-from edgesync.domain.access import Caller, Credentials
+from edgesync.domain.access import Caller, Credentials, RemoteCredentials
+from edgesync.errors import TransientError
 from edgesync.expose.limits import Buckets, at_once
 from edgesync.expose.refusals import respond
 
@@ -43,7 +44,7 @@ class Access:
     # Looked up here, at once.
     files: Sequence[Credentials]
     # Asked elsewhere, about what is in no file; None: nobody is.
-    keystone: Credentials | None = None
+    keystone: RemoteCredentials | None = None
     reading_is_open: bool = True
     # True: whoever comes from another host must have shown a certificate.
     certified: bool = False
@@ -66,9 +67,12 @@ def admission(access: Access) -> Middleware:
         shown = _token(request)
         caller = None
         if shown is not None:
-            caller = await _first(access.files, shown)
-            if caller is None and access.keystone is not None and guesses.holds(request.remote):
-                caller = await _first([access.keystone], shown)
+            try:
+                caller = await _judged(access, shown, asks=guesses.holds(request.remote))
+            except TransientError:
+                # The question was asked all the same.
+                guesses.take(request.remote)
+                raise
             if caller is None:
                 wait = guesses.take(request.remote)
                 if wait:
@@ -109,13 +113,16 @@ def _token(request: web.Request) -> str | None:
     return token.strip() if kind.lower() == "bearer" else None
 
 
-async def _first(kinds: Sequence[Credentials], token: str) -> Caller | None:
+async def _judged(access: Access, token: str, *, asks: bool) -> Caller | None:
+    """Whose it is. Who guessed too often has nothing asked, which takes nothing from others of the same address."""
     if not _TOKEN.fullmatch(token):
         return None
-    for kind in kinds:
+    for kind in access.files:
         if caller := await kind.caller(token):
             return caller
-    return None
+    if access.keystone is None:
+        return None
+    return access.keystone.remembered(token) or (await access.keystone.caller(token) if asks else None)
 
 
 def _unknown(detail: str) -> web.Response:

@@ -55,7 +55,7 @@ class Broadcast:
         self._listeners: set[Listener] = set()
         self._wanted = asyncio.Event()
         # Of the newest event that was told.
-        self._position = 0
+        self.position = 0
         self._picture: Picture | None = None
 
     async def run(self) -> None:
@@ -82,7 +82,7 @@ class Broadcast:
             raise TransientError(f"{LISTENERS} listen already", remedy="close one of them, or ask GET /v1/history")
         listener = Listener()
         if not self._listeners:
-            self._position = await self._newest()
+            self.position = await self._newest()
         self._listeners.add(listener)
         self._wanted.set()
         try:
@@ -101,10 +101,10 @@ class Broadcast:
 
     async def _look(self) -> bool:
         """Tell what is new; True when there may be more."""
-        events = await self._journal.history(HistoryFilter(after=self._position, limit=ROWS))
+        events = await self._journal.history(HistoryFilter(after=self.position, limit=ROWS))
         for event in events:
             self._tell(event)
-            self._position = event.seq
+            self.position = event.seq
         if self._showcase.picture is not self._picture:
             self._picture = self._showcase.picture
             self._tell(self._picture)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fnmatch
+import re
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,8 +54,10 @@ async def chosen(query: ImagesQuery, picture: Picture) -> list[Image]:
         raise RequestError(f"store: Glance has no store {query.store!r}", remedy=f"its stores are {stores}")
     page: list[Image] = []
     places = Places(picture)
+    # `fnmatch` itself would keep each pattern that anybody ever asked for.
+    names = re.compile(fnmatch.translate(query.name)) if query.name is not None else None
     for number, image in enumerate(_after_marker(query, picture), start=1):
-        if _fits(query, picture, image, places):
+        if (names is None or names.fullmatch(image.name)) and _fits(query, picture, image, places):
             page.append(image)
         if len(page) > query.limit:
             break
@@ -85,8 +88,6 @@ def _after_marker(query: ImagesQuery, picture: Picture) -> Iterator[Image]:
 
 
 def _fits(query: ImagesQuery, picture: Picture, image: Image, places: Places) -> bool:
-    if query.name is not None and not fnmatchcase(image.name, query.name):
-        return False
     if query.policy is not None:
         want = picture.wants.images.get(image.id)
         if want is None or all(policy.name != query.policy for policy in want.policies):

@@ -21,6 +21,8 @@ from edgesync.expose.views import event_view
 HEARTBEAT = 15.0
 # Seconds that a listener may take to make room for more.
 PATIENCE = 10.0
+# Seconds after which a stream ends: whoever comes back is asked for the credential again, which may count no more.
+LASTING = 300.0
 # Milliseconds after which a browser comes back.
 _HELLO = b"retry: 2000\n\n"
 
@@ -80,12 +82,18 @@ class Streaming:
         return response
 
     async def _follow(self, response: web.StreamResponse, listener: Listener, after: int | None) -> None:
-        """Send what was missed, then what happens, until this listener is dropped."""
+        """Send what was missed, then what happens, until this listener is dropped or has to come back."""
         if after is not None:
             async for event in self._broadcast.since(after):
                 await _send(response, _text(event))
                 after = event.seq
+        clock = asyncio.get_running_loop().time
+        ends = clock() + LASTING
         while True:
+            if clock() >= ends and listener.queue.empty():
+                # It has heard everything until there: it comes back with that, and misses nothing in between.
+                await _send(response, f"id: {self._broadcast.position}\n\n".encode())
+                return
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     news = await listener.queue.get()

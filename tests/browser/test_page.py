@@ -14,9 +14,11 @@ from playwright.async_api import expect
 from edgesync.domain.copy import CopyState
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
+from edgesync.expose.access import Access
+from edgesync.expose.page import live
 from tests.browser.conftest import SCREENSHOTS, Open, Serve, Visit
 from tests.builders import image, policy, situation, topology
-from tests.fakes.credentials import OPERATOR_TOKEN
+from tests.fakes.credentials import OPERATOR_TOKEN, Known
 from tests.unit.expose.page.sights import HOSTILE, WHERE, application, showcase, sick, well
 from tests.unit.expose.page.test_visits import Till
 from tests.unit.expose.pictures import picture_of
@@ -197,6 +199,20 @@ async def test_a_lost_connection_is_told_and_found_again(window: Open) -> None:
     await again.close()
     # Chromium tells of what it could not reach.
     visit.complaints = [said for said in visit.complaints if "net::ERR_" not in said]
+
+
+async def test_a_page_whose_credential_counts_no_more_leads_to_the_sign_in(
+    serve: Serve, window: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LASTING", 1.0)
+    known = Known()
+    at = await serve(showcase(well()), access=Access(files=[known], reading_is_open=False))
+    visit = await window()
+    await sign_in(visit, at)
+    del known.callers[OPERATOR_TOKEN]
+    await expect(visit.page.get_by_label("Token")).to_be_visible(timeout=30_000)
+    # Chromium tells of every answer that is no success.
+    visit.complaints = [said for said in visit.complaints if "401" not in said]
 
 
 async def test_without_scripts_there_is_everything_but_the_movement(serve: Serve, window: Open) -> None:

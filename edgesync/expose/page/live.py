@@ -22,6 +22,8 @@ PACE, SILENCE = 1.0, 15.0
 SHARE = 0.1
 # Seconds for a page to take one message, of a few bytes.
 PATIENCE = 10.0
+# Seconds after which a stream ends. The browser asks for it again, and is refused if its credential counts no more.
+LASTING = 300.0
 # Milliseconds after which a browser that lost the stream asks for it again.
 RETRY = b"retry: 2000\n\n"
 
@@ -43,16 +45,19 @@ class Live:
         await response.prepare(request)
         self._open += 1
         try:
-            with suppress(ClientConnectionResetError, TimeoutError):
-                await self._tell(response)
+            await self._tell(response)
+        except (ClientConnectionResetError, TimeoutError):
+            # Nobody waits until it has read the rest.
+            if request.transport is not None:
+                request.transport.abort()
         finally:
             self._open -= 1
         return response
 
     async def _tell(self, response: web.StreamResponse) -> None:
         await _send(response, RETRY)
-        seen, silent = None, 0.0
-        while not self._closing.is_set():
+        seen, silent, lasted = None, 0.0, 0.0
+        while not self._closing.is_set() and lasted < LASTING:
             now = version_of(self._showcase)
             if now != seen:
                 seen, silent = now, 0.0
@@ -62,6 +67,7 @@ class Live:
                 await _send(response, b": still here\n\n")
             pace = max(PACE, self.cost * self._open / SHARE)
             silent += pace
+            lasted += pace
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pace)
 

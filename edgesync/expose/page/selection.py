@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from itertools import islice
 
 from edgesync.domain.image import Image
@@ -26,7 +27,8 @@ class Selection:
 
 
 def select(picture: Picture, filters: Filters) -> Selection:
-    stores = tuple(store for store in ordered_stores(picture) if _means(filters.store, store))
+    meant = _meant(filters.store)
+    stores = tuple(store for store in ordered_stores(picture) if meant(store))
     first = (filters.page - 1) * filters.rows
     found = list(islice(_images(picture, filters, frozenset(stores)), first, first + filters.rows + 1))
     return Selection(images=tuple(found[: filters.rows]), stores=stores, more=len(found) > filters.rows)
@@ -36,7 +38,8 @@ def _images(picture: Picture, filters: Filters, stores: frozenset[StoreId]) -> I
     everything = filters.all or filters.states
     images: Iterable[Image] = by_name(picture.world.images.values()) if everything else managed(picture)
     if filters.name:
-        images = (image for image in images if _means(filters.name, image.name, image.id))
+        meant = _meant(filters.name)
+        images = (image for image in images if meant(image.name) or meant(image.id))
     if filters.policy:
         images = (image for image in images if filters.policy in _policies(picture, image))
     if filters.states:
@@ -45,12 +48,14 @@ def _images(picture: Picture, filters: Filters, stores: frozenset[StoreId]) -> I
     return iter(images)
 
 
-def _means(wanted: str, *names: str) -> bool:
+def _meant(wanted: str) -> Callable[[str], bool]:
     """As a pattern, if it is one, else as a part of a name; upper and lower case are the same to people who search."""
     wanted = wanted.casefold()
     if any(sign in wanted for sign in "*?"):
-        return any(fnmatch(name.casefold(), wanted) for name in names)
-    return any(wanted in name.casefold() for name in names)
+        # `fnmatch` itself would keep each pattern that anybody ever asked for.
+        fits = re.compile(fnmatch.translate(wanted)).fullmatch
+        return lambda name: fits(name.casefold()) is not None
+    return lambda name: wanted in name.casefold()
 
 
 def _policies(picture: Picture, image: Image) -> Iterator[str]:

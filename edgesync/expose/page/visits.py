@@ -127,13 +127,18 @@ def local(address: str) -> str:
 
 
 async def fields_of(request: web.Request) -> dict[str, str]:
-    """The fields of a form, the last of each name."""
+    """The fields of a form, the last of each name; HTTPBadRequest when they are no text."""
     await body_of(request)
-    return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        fields = await request.post()
+    except (LookupError, UnicodeDecodeError) as error:
+        raise web.HTTPBadRequest(text=f"the form can't be decoded: {error}") from error
+    return {key: value for key, value in fields.items() if isinstance(value, str)}
 
 
 def _for_people(request: web.Request) -> bool:
-    return request.path.split("/")[1] in _PEOPLES
+    # `OPTIONS *` and `CONNECT` name no path.
+    return request.path.startswith("/") and request.path[1:].partition("/")[0] in _PEOPLES
 
 
 def _cookie(request: web.Request) -> str:

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import structlog
 from edgesync.cli.logs import set_up_logs
@@ -47,3 +49,43 @@ def test_secrets_are_not_printed() -> None:
         text = logged(form)
         assert "hunter2" not in text
         assert "abc" not in text
+
+
+STUMBLING = """
+import asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from edgesync.cli.logs import set_up_logs
+from edgesync.domain.access import Caller, Role
+from edgesync.expose.access import Access, admission
+from edgesync.expose.refusals import refusals
+
+class Known:
+    async def caller(self, token):
+        return Caller(name="alice", role=Role.OPERATOR)
+
+async def stumble(request):
+    password = "hunter2"
+    raise RuntimeError("the defect")
+
+async def main():
+    app = web.Application(middlewares=[refusals, admission(Access(files=[Known()]))])
+    app.router.add_get("/stumble", stumble)
+    async with TestClient(TestServer(app)) as client:
+        token = "".join(("very", "-", "secret", "-", "token"))
+        assert (await client.get("/stumble", headers={{"X-Auth-Token": token}})).status == 500
+
+set_up_logs(level="info", form="{form}")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_credential_of_whoever_asked(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STUMBLING.format(form=form)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "request failed" in done.stderr
+    assert "the defect" in done.stderr
+    assert "very-secret-token" not in done.stderr
+    assert "locals" not in done.stderr

@@ -126,3 +126,13 @@ async def test_questions_and_memory_are_bounded(monkeypatch: pytest.MonkeyPatch)
     assert len(tokens._known) == 3
     assert await tokens.caller("x" * 5000) is None
     assert "x" * 5000 not in keystone.asked
+
+
+async def test_what_is_remembered_is_known_without_a_question_and_no_longer_than_else() -> None:
+    keystone, watch = Keystone(t=holder("admin")), Watch()
+    tokens = KeystoneTokens(keystone, ROLES, cache=60, monotonic=watch)
+    assert tokens.remembered("t") is None
+    assert await tokens.caller("t") == tokens.remembered("t") is not None
+    watch.now = 61
+    assert tokens.remembered("t") is None
+    assert keystone.asked == ["t"]

@@ -245,6 +245,67 @@ async def test_connections_beyond_the_limit_are_turned_away_and_let_in_when_othe
         assert await name_by(tmp_path) == "local"
 
 
+async def test_connections_that_do_not_agree_on_tls_count_until_their_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HANDSHAKE", 3.0)
+    authority = Authority(tmp_path, "authority")
+    settings = with_tls(tmp_path, authority.issue("api"), max_connections=8)
+    async with listening(settings):
+        kept = [await asyncio.open_connection(settings.api.host, settings.api.port) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection(
+            settings.api.host, settings.api.port, ssl=trusting(authority), server_hostname=settings.api.host
+        )
+        assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+        for waiting, other in kept:
+            assert await asyncio.wait_for(waiting.read(), 30) == b""
+            other.close()
+        await asyncio.sleep(0.05)
+        assert await name_by(tmp_path) == "local"
+
+
+async def test_a_client_that_does_not_read_its_answer_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNREAD", 1.0)
+    settings = settings_in(tmp_path)
+    cut = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(1 << 16))
+        finally:
+            cut.set()
+
+    async with doors_of(settings) as doors:
+        app = web.Application()
+        app.router.add_get("/", endless)
+        async with serving(settings, app, doors):
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(client, (settings.api.host, settings.api.port))
+                await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                await asyncio.wait_for(cut.wait(), 20)
+
+
+async def test_what_is_no_http_does_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_in(tmp_path)
+    async with listening(settings):
+        for said in (b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", b"nonsense\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(settings.api.host, settings.api.port)
+            writer.write(said)
+            assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"HTTP/1.0 400 ")
+            writer.close()
+    assert caplog.records == []
+
+
 async def test_a_connection_that_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE", 0.1)
     settings = settings_in(tmp_path)

@@ -170,6 +170,10 @@ class Keystone(Known):
     """Knows kim's token, and may be away."""
 
     away = False
+    remembers = False
+
+    def remembered(self, token: str) -> Caller | None:
+        return self.callers.get(token) if self.remembers else None
 
     async def caller(self, token: str) -> Caller | None:
         found = await super().caller(token)
@@ -198,6 +202,25 @@ async def test_whoever_guesses_is_slowed_down_and_nobody_with_a_token_of_a_file_
         assert 429 in found[20:]
         assert len(keystone.asked) < 30
         assert await status(client, "POST", "/v1/pauses", LOCAL_TOKEN, json={"all": True}) == 201
+
+
+async def test_whoever_guesses_locks_out_no_user_of_keystone_who_is_known_already() -> None:
+    keystone = Keystone({"kim": Caller(name="kim@Default", role=Role.OPERATOR)})
+    async with served(Access(files=[Known()], keystone=keystone)) as (client, _):
+        while await status(client, "GET", "/v1/stores", "guess") != 429:
+            pass
+        keystone.remembers = True
+        for _ in range(3):
+            assert await status(client, "GET", "/v1/stores", "kim") == 200
+
+
+async def test_questions_to_a_keystone_that_is_away_are_bounded_too() -> None:
+    keystone = Keystone({})
+    keystone.away = True
+    async with served(Access(files=[Known()], keystone=keystone)) as (client, _):
+        found = [await status(client, "GET", "/v1/stores", f"guess{number}") for number in range(40)]
+        assert found[:20] == [503] * 20
+        assert 429 in found[20:]
 
 
 async def test_other_hosts_must_show_a_certificate_where_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

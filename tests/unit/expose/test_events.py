@@ -190,6 +190,14 @@ async def test_a_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) ->
         assert await answer.content.readuntil(b"\n\n") == b":\n\n"
 
 
+async def test_a_stream_ends_after_some_time_and_says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "LASTING", 0.05)
+    monkeypatch.setattr(streaming, "HEARTBEAT", 0.02)
+    async with served(Events(7)) as client, client.get("/v1/events") as answer:
+        async with asyncio.timeout(10):
+            assert (await answer.content.read()).endswith(b"\n\nid: 7\n\n")
+
+
 async def test_streams_end_when_the_daemon_stops() -> None:
     journal = Events()
     async with served(journal) as client:

@@ -71,8 +71,19 @@
     events.addEventListener("error", () => {
       lost();
       // A browser asks again by itself where nobody answered, and not where it was refused.
-      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
+      if (events.readyState === EventSource.CLOSED) refused();
     });
+  }
+
+  // Refused may be who is signed in no longer: the page's own address leads to the sign-in then.
+  async function refused() {
+    try {
+      const answer = await fetch(location.href, { headers: { "If-None-Match": tag }, redirect: "manual" });
+      if (answer.type === "opaqueredirect") return location.reload();
+    } catch {
+      // Not there at all: it is asked again.
+    }
+    setTimeout(listen, 10000);
   }
 
   listen();

@@ -77,6 +77,15 @@ async def test_a_quiet_stream_gives_signs_of_life(monkeypatch: pytest.MonkeyPatc
         assert await heard(answer) == b": still here\n\n"
 
 
+async def test_a_stream_ends_after_some_time_so_that_the_credential_is_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "LASTING", 0.05)
+    async with client_of(application(showcase(well()))) as client, client.get("/live") as answer:
+        async with asyncio.timeout(SOON):
+            assert (await answer.content.read()).startswith(live.RETRY + CHANGE)
+
+
 async def test_only_so_many_pages_are_kept_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MOST_PAGES", 2)
     async with client_of(application(showcase(well()))) as client:

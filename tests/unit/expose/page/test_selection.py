@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from edgesync.domain.copy import CopyState
 from edgesync.domain.image import ImageId
 from edgesync.domain.site import Defect
+from edgesync.expose.choice import ImagesQuery, chosen
 from edgesync.expose.matrix import copy_view, ordered_stores
 from edgesync.expose.page.filters import Filters, Group
 from edgesync.expose.page.selection import select
@@ -74,6 +76,15 @@ def test_no_image_with_a_copy_in_the_state_is_left_out(
 )
 def test_names_and_ids_are_found_by_a_part_or_a_pattern(wanted: str, found: list[str]) -> None:
     assert names(Filters(name=wanted)) == found
+
+
+async def test_patterns_are_not_kept() -> None:
+    kept = vars(fnmatch)["_compile_pattern"].cache_info
+    before = kept().currsize
+    assert names(Filters(name="never-asked-before-*")) == []
+    assert await chosen(ImagesQuery(name="nor-was-this-*"), sick()) == []
+    assert [image.name for image in await chosen(ImagesQuery(name="rhel-*"), sick())] == ["rhel-9.4"]
+    assert kept().currsize == before
 
 
 def test_columns_are_chosen_by_a_part_or_a_pattern() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -319,6 +320,29 @@ async def test_refusals_are_pages_for_people_and_documents_for_programs() -> Non
             assert "edgesync history tells" in await answer.text()
         async with client.get("/v1/images/nothing") as answer:
             assert (answer.status, answer.content_type) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("request_line", ["OPTIONS *", "CONNECT a:1", "GET http://127.0.0.1"])
+async def test_what_names_no_path_is_no_failure(request_line: str) -> None:
+    async with client_of(application(showcase(sick()))) as client:
+        assert client.port is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(f"{request_line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        said = await asyncio.wait_for(reader.readline(), 30)
+        assert int(said.split()[1]) < 500, said
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "charset"), [(b"token=a", "; charset=bogus"), (b"token=\xff", "")], ids=["charset", "not-utf-8"]
+)
+async def test_a_form_that_can_not_be_decoded_is_a_bad_request(body: bytes, charset: str) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded{charset}"}
+    async with client_of(application(showcase(sick()))) as client:
+        for path in ("/sign-in", "/sign-out"):
+            await sign_in(client)
+            async with client.post(path, data=body, headers=headers, allow_redirects=False) as answer:
+                assert answer.status == 400, await answer.text()
 
 
 def test_sessions_end_by_themselves_and_are_bounded() -> None:
