@@ -38,6 +38,9 @@ async def plan_beside(stage: Stage) -> Picture:
     blocks = {StoreId(store): pool for store, pool in stage.blocks.items()}
     try:
         async with GlanceClient(stage.fake.auth("plan"), sleep=stage.clock.sleep) as glance:
+            with stage.clock.hold():
+                # A thread finds the address, in real time.
+                await glance.check()
             return await planned(settings, glance, clusters, blocks, journal, stage.clock)
     finally:
         await held.close()
