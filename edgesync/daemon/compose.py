@@ -15,8 +15,9 @@ from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
+from edgesync.daemon.basing import bases_in
 from edgesync.daemon.clock import SystemClock
-from edgesync.daemon.cycle import Cycle
+from edgesync.daemon.cycle import Bases, Copies, Cycle
 from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.intake import Intake
 from edgesync.daemon.layers import Place
@@ -30,6 +31,7 @@ from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, EngineChoice, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
+from edgesync.domain.world import World
 from edgesync.execute.engines import engines_on
 from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
@@ -142,6 +144,21 @@ def scene_of(
     )
 
 
+def bases_by(
+    freeing: Freeing, blocks: Mapping[StoreId, Blocks], pools: Mapping[StoreId, str], *, lasting: bool
+) -> Bases:
+    """What must not be pruned yet; where no background work looks at the sites, each turn does."""
+
+    async def held(_world: World, leaving: Copies) -> Copies:
+        return freeing.held(leaving)
+
+    async def seen(world: World, leaving: Copies) -> Copies:
+        concerned = {store for _, store in leaving}
+        return await bases_in(world, {store: blocks[store] for store in concerned & blocks.keys()}, pools)
+
+    return held if lasting else seen
+
+
 def wished_by(showcase: Showcase) -> Wished:
     """What whoever wants a copy says of its engine, by the last picture."""
 
@@ -207,8 +224,11 @@ async def opened(settings: Settings, on_sent: OnSent = untold) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator[Daemon]:
-    """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone."""
+async def composed(settings: Settings, access: Access = NOBODY, *, lasting: bool = True) -> AsyncIterator[Daemon]:
+    """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone.
+
+    `lasting` as in `assemble`.
+    """
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         now = clock.now()
@@ -241,6 +261,7 @@ async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator
             showcase=showcase,
             metrics=metrics,
             access=access,
+            lasting=lasting,
         )
         stack.callback(daemon.mover.close)
         stack.push_async_callback(daemon.sites.close)
@@ -258,8 +279,12 @@ def assemble(
     showcase: Showcase,
     metrics: Metrics,
     access: Access = NOBODY,
+    lasting: bool = True,
 ) -> Daemon:
-    """Wire the parts together. Tests give their own Glance, clusters and clock."""
+    """Wire the parts together. Tests give their own Glance, clusters and clock.
+
+    `lasting`: background work goes on beside the turns; a single run sees for itself what is layered on what.
+    """
     locks = Locks()
     observer = observer_of(settings, glance, clock, locks)
     sites = sites_of(settings, clusters, glance, journal, clock)
@@ -326,6 +351,7 @@ def assemble(
         hub=settings.hub,
         scene=lambda: scene_of(showcase.picture, cycle.leaving, blocks),
     )
+
     cycle = Cycle(
         observer=observer,
         sites=sites,
@@ -338,7 +364,7 @@ def assemble(
         clock=clock,
         wishes=wishes_of(settings),
         showcase=showcase,
-        bases=freeing.held,
+        bases=bases_by(freeing, blocks, pools, lasting=lasting),
     )
     scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)

@@ -102,7 +102,7 @@ async def _live(settings: Settings, daemon: Daemon, read: Read) -> None:
 
 async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
     """Make every wanted copy that can be made now. `watch` runs beside it, for people."""
-    async with composed(settings) as daemon:
+    async with composed(settings, lasting=False) as daemon:
         watching = asyncio.create_task(watch(daemon))
         ending = Ending.INTERRUPTED
         try:
