@@ -202,13 +202,19 @@ async def _tell(daemon: Daemon, kind: EventKind, message: str) -> None:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Something that goes on for as long as what is inside."""
+    """Something that goes on for as long as what is inside. What breaks off is told, and the rest goes on without."""
     task = asyncio.create_task(work)
+    task.add_done_callback(_broke_off)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _broke_off(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("what went on beside the turns broke off", exc_info=error)
 
 
 @asynccontextmanager
