@@ -83,10 +83,7 @@ class Daemon:
 
     async def configure(self, settings: Settings) -> None:
         """Go by other settings from now on; they differ in nothing that needs a restart."""
-        tuning = tuning_of(settings)
-        self.tuning.poll, self.tuning.stall_after = tuning.poll, tuning.stall_after
-        self.tuning.trash_delay, self.tuning.backoff = tuning.trash_delay, tuning.backoff
-        self.tuning.allowed, self.tuning.layering = tuning.allowed, tuning.layering
+        self.tuning.replace(tuning_of(settings))
         self.observer.configure(full_every=timedelta(seconds=settings.polling.full_pass))
         self.loop.configure(pace_of(settings))
         self.cycle.configure(wishes_of(settings))
