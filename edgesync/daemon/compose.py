@@ -15,9 +15,10 @@ from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
+from edgesync.daemon.basing import bases_in
 from edgesync.daemon.certificates import Certificate
 from edgesync.daemon.clock import SystemClock
-from edgesync.daemon.cycle import Cycle
+from edgesync.daemon.cycle import Bases, Copies, Cycle
 from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.intake import Intake
 from edgesync.daemon.layers import Place
@@ -31,6 +32,7 @@ from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, EngineChoice, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
+from edgesync.domain.world import World
 from edgesync.execute.engines import engines_on
 from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
@@ -82,10 +84,7 @@ class Daemon:
 
     async def configure(self, settings: Settings) -> None:
         """Go by other settings from now on; they differ in nothing that needs a restart."""
-        tuning = tuning_of(settings)
-        self.tuning.poll, self.tuning.stall_after = tuning.poll, tuning.stall_after
-        self.tuning.trash_delay, self.tuning.backoff = tuning.trash_delay, tuning.backoff
-        self.tuning.allowed, self.tuning.layering = tuning.allowed, tuning.layering
+        self.tuning.replace(tuning_of(settings))
         self.observer.configure(full_every=timedelta(seconds=settings.polling.full_pass))
         self.loop.configure(pace_of(settings))
         self.cycle.configure(wishes_of(settings))
@@ -135,6 +134,21 @@ def scene_of(
         shorten=picture.rules.rbd,
         max_fill={store: picture.settings_of(store).max_pool_fill for store in stores},
     )
+
+
+def bases_by(
+    freeing: Freeing, blocks: Mapping[StoreId, Blocks], pools: Mapping[StoreId, str], *, lasting: bool
+) -> Bases:
+    """What must not be pruned yet; where no background work looks at the sites, each turn does."""
+
+    async def held(_world: World, leaving: Copies) -> Copies:
+        return freeing.held(leaving)
+
+    async def seen(world: World, leaving: Copies) -> Copies:
+        concerned = {store for _, store in leaving}
+        return await bases_in(world, {store: blocks[store] for store in concerned & blocks.keys()}, pools)
+
+    return held if lasting else seen
 
 
 def wished_by(showcase: Showcase) -> Wished:
@@ -203,9 +217,12 @@ async def opened(settings: Settings, on_sent: OnSent = untold) -> AsyncIterator[
 
 @asynccontextmanager
 async def composed(
-    settings: Settings, access: Access = NOBODY, certificate: Certificate | None = None
+    settings: Settings, access: Access = NOBODY, certificate: Certificate | None = None, *, lasting: bool = True
 ) -> AsyncIterator[Daemon]:
-    """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone."""
+    """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone.
+
+    `lasting` as in `assemble`.
+    """
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         now = clock.now()
@@ -240,6 +257,7 @@ async def composed(
             showcase=showcase,
             metrics=metrics,
             access=access,
+            lasting=lasting,
         )
         stack.callback(daemon.mover.close)
         stack.push_async_callback(daemon.sites.close)
@@ -257,8 +275,12 @@ def assemble(
     showcase: Showcase,
     metrics: Metrics,
     access: Access = NOBODY,
+    lasting: bool = True,
 ) -> Daemon:
-    """Wire the parts together. Tests give their own Glance, clusters and clock."""
+    """Wire the parts together. Tests give their own Glance, clusters and clock.
+
+    `lasting`: background work goes on beside the turns; a single run sees for itself what is layered on what.
+    """
     locks = Locks()
     observer = observer_of(settings, glance, clock, locks)
     sites = sites_of(settings, clusters, glance, journal, clock)
@@ -325,6 +347,7 @@ def assemble(
         hub=settings.hub,
         scene=lambda: scene_of(showcase.picture, cycle.leaving, blocks),
     )
+
     cycle = Cycle(
         observer=observer,
         sites=sites,
@@ -337,7 +360,7 @@ def assemble(
         clock=clock,
         wishes=wishes_of(settings),
         showcase=showcase,
-        bases=freeing.held,
+        bases=bases_by(freeing, blocks, pools, lasting=lasting),
     )
     scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 
@@ -36,6 +36,15 @@ from edgesync.plan.upkeep import leaving
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)
+
+Copies = Set[tuple[ImageId, StoreId]]
+# Of copies that are leaving those that must stay for now.
+Bases = Callable[[World, Copies], Awaitable[Copies]]
+
+
+async def nobody_looks(_world: World, _leaving: Copies) -> Copies:
+    """Where nothing is layered on anything."""
+    return frozenset()
 
 
 def check_hub(topology: Topology, wishes: Wishes) -> None:
@@ -70,7 +79,7 @@ class Cycle:
         clock: Clock,
         wishes: Wishes,
         showcase: Showcase,
-        bases: Callable[[Set[tuple[ImageId, StoreId]]], Set[tuple[ImageId, StoreId]]] = frozenset,
+        bases: Bases = nobody_looks,
     ) -> None:
         """`bases`: of copies that are leaving those that others are layered on, or may be: nobody has looked yet."""
         self._observer = observer
@@ -93,7 +102,7 @@ class Cycle:
         self._showcase = showcase
         self._forgetting = Forgetting(journal, clock)
         # Copies that pruning takes away, as of the last full pass.
-        self.leaving: Set[tuple[ImageId, StoreId]] = frozenset()
+        self.leaving: Copies = frozenset()
         # What kept the last turn from going well.
         self.error: EdgesyncError | None = None
 
@@ -176,7 +185,7 @@ class Cycle:
         )
         if world.full:
             self.leaving = leaving(situation)
-        situation = replace(situation, bases=self._bases(self.leaving))
+        situation = replace(situation, bases=await self._bases(world, self.leaving))
         picture = decide(situation, self._board)
         self._showcase.picture = picture
         return picture.plan

@@ -110,7 +110,7 @@ async def _live(settings: Settings, daemon: Daemon, read: Read) -> None:
 
 async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
     """Make every wanted copy that can be made now. `watch` runs beside it, for people."""
-    async with composed(settings) as daemon:
+    async with composed(settings, lasting=False) as daemon:
         watching = asyncio.create_task(watch(daemon))
         ending = Ending.INTERRUPTED
         try:
@@ -210,13 +210,19 @@ async def _tell(daemon: Daemon, kind: EventKind, message: str) -> None:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Something that goes on for as long as what is inside."""
+    """Something that goes on for as long as what is inside. What breaks off is told, and the rest goes on without."""
     task = asyncio.create_task(work)
+    task.add_done_callback(_broke_off)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _broke_off(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("what went on beside the turns broke off", exc_info=error)
 
 
 @asynccontextmanager

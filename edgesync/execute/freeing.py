@@ -128,7 +128,12 @@ class Freeing:
         while self._scene() is None:
             await self._clock.sleep(FIRST)
         while True:
-            busy = await self.turn(store)
+            busy = False
+            try:
+                busy = await self.turn(store)
+            except Exception:
+                # What one site's pool surprises us with ends the work at no other.
+                log.exception("looking after chains of copies broke off", store=store)
             await self._idle(store, SOON if busy else EVERY)
 
     async def _idle(self, store: StoreId, seconds: float) -> None:

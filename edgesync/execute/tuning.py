@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from edgesync.domain.store import StoreId
@@ -29,3 +29,8 @@ class Tuning:
     layering: LayeringRules = field(default_factory=LayeringRules)
     # Bytes per second that may go to a store now, or to all of them together (None); None: no limit.
     allowed: Callable[[StoreId | None, datetime], float | None] = unlimited
+
+    def replace(self, other: Tuning) -> None:
+        """Say what the other says from now on."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))

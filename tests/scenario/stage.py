@@ -139,8 +139,8 @@ class Stage:
         return replace(load(file, environ={}), policies=self.policies)
 
     @asynccontextmanager
-    async def life(self) -> AsyncIterator[Daemon]:
-        """One life of the daemon, from start to a death without any farewell."""
+    async def life(self, *, single: bool = False) -> AsyncIterator[Daemon]:
+        """One life of the daemon, from start to a death without any farewell; a `single` run's turns are the test's."""
         settings = self.settings()
         showcase = Showcase(health=Health(started_at=self.clock.now()))
         metrics = Metrics(showcase)
@@ -160,8 +160,10 @@ class Stage:
                 showcase=showcase,
                 metrics=metrics,
                 access=known_access(),
+                lasting=not single,
             )
-            living = [asyncio.create_task(work.run()) for work in (self.daemon.loop, self.daemon.freeing)]
+            lasting = () if single else (self.daemon.loop, self.daemon.freeing)
+            living = [asyncio.create_task(work.run()) for work in lasting]
             try:
                 yield self.daemon
             finally:

@@ -29,14 +29,19 @@ async def layered(folder: Path) -> AsyncIterator[tuple[Stage, FakeBlocks, ImageI
         blocks = FakeBlocks(stage.pool("dcn0"))
         stage.blocks = {"dcn0": blocks}
         async with stage.life():
-            base, upper = (stage.fake.add_image(name=name, tags=["lent"]) for name in ("base", "upper"))
-            await stage.until_at(base, "dcn0")
-            await stage.until_at(upper, "dcn0")
-            stage.pool("dcn0").remove(upper)
-            await blocks.clone(base, upper, object_size=64 * KIB)
-            await blocks.seal(upper)
-            stage.fake.use("dcn0", base)
+            base, upper = await on_top_of_each_other(stage, blocks)
             yield stage, blocks, base, upper
+
+
+async def on_top_of_each_other(stage: Stage, blocks: FakeBlocks) -> tuple[ImageId, ImageId]:
+    base, upper = (stage.fake.add_image(name=name, tags=["lent"]) for name in ("base", "upper"))
+    await stage.until_at(base, "dcn0")
+    await stage.until_at(upper, "dcn0")
+    stage.pool("dcn0").remove(upper)
+    await blocks.clone(base, upper, object_size=64 * KIB)
+    await blocks.seal(upper)
+    stage.fake.use("dcn0", base)
+    return base, upper
 
 
 def flattened(stage: Stage, blocks: FakeBlocks, base: ImageId) -> None:
@@ -73,6 +78,23 @@ async def test_of_a_base_and_a_copy_that_both_go_nothing_is_flattened(tmp_path: 
         await stage.until(lambda: "dcn0" not in stage.fake.image(base).stores, "the base goes", within=HOUR)
         assert await stage.events(EventKind.FLATTEN_ASKED, EventKind.REMOVAL_FAILED) == []
         assert blocks.flattening == {}
+
+
+async def test_a_single_run_prunes_what_nothing_is_layered_on_and_tries_nothing_in_vain(tmp_path: Path) -> None:
+    async with set_stage(tmp_path, policies=[LENT]) as stage:
+        blocks = FakeBlocks(stage.pool("dcn0"))
+        stage.blocks = {"dcn0": blocks}
+        async with stage.life():
+            base, upper = await on_top_of_each_other(stage, blocks)
+            lone = stage.fake.add_image(name="lone", tags=["lent"])
+            await stage.until_at(lone, "dcn0")
+        for image in (base, lone):
+            stage.fake.change_image(image, tags=[])
+        async with stage.life(single=True) as daemon:
+            assert await daemon.loop.run_once(stage.clock.now())
+            assert await stage.events(EventKind.REMOVAL_FAILED) == []
+        there = {image for image in (base, upper, lone) if "dcn0" in stage.fake.image(image).stores}
+        assert there == {base, upper}
 
 
 async def test_a_person_is_told_how_to_be_rid_of_a_base(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from edgesync.clients.glance import GlanceClient
 from edgesync.daemon.service import planned
@@ -14,6 +14,7 @@ from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Engine, EventKind, Work
 from edgesync.domain.policy import Match, Policy
+from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.expose.jobs import job_view
 from edgesync.expose.picture import Picture
@@ -21,7 +22,7 @@ from edgesync.expose.planned import plan_rows
 from edgesync.expose.requests import CopyRequest
 from edgesync.journal import open_journal
 from tests.scenario.blocks import BLOCK, EDGES, noise
-from tests.scenario.stage import GOLDEN, STORES, Stage, set_stage
+from tests.scenario.stage import GOLDEN, STORES, HeldJournal, Stage, set_stage
 
 LENT = Policy(name="lent", match=Match(tags=frozenset({"lent"})), stores=frozenset({StoreId("dcn0")}), prune=True)
 LAYERED = "to dcn1: 128 KiB on top of rhel-9.4 instead of 2.0 MiB"
@@ -30,14 +31,19 @@ LAYERED = "to dcn1: 128 KiB on top of rhel-9.4 instead of 2.0 MiB"
 async def plan_beside(stage: Stage) -> Picture:
     """What `edgesync plan` sees, with a log-in, eyes and a journal of its own."""
     settings = stage.settings()
-    journal = await open_journal(settings.journal.url, readonly=True)
+    with stage.clock.hold():
+        held = HeldJournal(await open_journal(settings.journal.url, readonly=True), stage.clock)
+    journal = cast("Journal", held)
     clusters = {StoreId(store): stage.pools[store] for store in sorted(stage.ceph)}
     blocks = {StoreId(store): pool for store, pool in stage.blocks.items()}
     try:
         async with GlanceClient(stage.fake.auth("plan"), sleep=stage.clock.sleep) as glance:
+            with stage.clock.hold():
+                # A thread finds the address, in real time.
+                await glance.check()
             return await planned(settings, glance, clusters, blocks, journal, stage.clock)
     finally:
-        await journal.close()
+        await held.close()
 
 
 def found(stage: Stage, store: str) -> Collection[ImageId]:

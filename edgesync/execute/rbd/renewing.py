@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, StoreResult, Verdict
-from edgesync.domain.site import Defect
+from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, UnreachableError
 from edgesync.execute.rbd.noting import note_sound, note_spoilt
@@ -56,8 +56,7 @@ class RenewalEngine:
             await self._end(attempt, CopyResult.FAILED, told(refusal))
             return
         if finding is None or finding.defect is not Defect.DAMAGED:
-            seen = f": {finding.detail}" if finding is not None else ""
-            await self._end(attempt, CopyResult.REPAIRED, f"{NOTHING_TO_MEND}{seen}")
+            await self._nothing(attempt, finding)
         elif finding.obstacle:
             await self._end(attempt, CopyResult.FAILED, f"{finding.detail}, but {finding.obstacle}")
         else:
@@ -71,23 +70,37 @@ class RenewalEngine:
         else:
             await self._renew(attempt)
 
+    async def _nothing(self, attempt: Attempt, finding: Finding | None) -> None:
+        """It is not damaged: another defect is left to its own repair, and a copy that is gone is not called mended."""
+        (store,) = attempt.stores
+        if finding is None and await self._withdrawn(attempt, self._renewal(attempt.image, store)):
+            return
+        seen = f": {finding.detail}" if finding is not None else ""
+        await self._end(attempt, CopyResult.REPAIRED, f"{NOTHING_TO_MEND}{seen}", settled=finding is None)
+
     async def _renew(self, attempt: Attempt) -> None:
         (store,) = attempt.stores
         renewal = self._renewal(attempt.image, store)
         try:
             image = await self._listed(attempt.image, store)
-            renewed = await renewal.run(await self._reference.digests(image))
+            # What these find spoilt, they note themselves.
+            want = await self._reference.digests(image)
+            renewed = await self._noting(attempt.image, renewal.run(want))
         except NotFoundError as missing:
             if not await self._withdrawn(attempt, renewal):
                 await self._end(attempt, CopyResult.FAILED, told(missing))
-        except SourceDamagedError as damaged:
-            await note_spoilt(self._bench, attempt.image, damaged)
-            await self._end(attempt, CopyResult.FAILED, told(damaged))
         except (ConflictError, PermanentError) as refusal:
             await self._end(attempt, CopyResult.FAILED, told(refusal))
         else:
             await note_sound(self._bench, image.id, store)
             await self._end(attempt, CopyResult.REPAIRED, self._told(renewed))
+
+    async def _noting(self, image: ImageId, running: Awaitable[Renewed]) -> Renewed:
+        try:
+            return await running
+        except SourceDamagedError as damaged:
+            await note_spoilt(self._bench, image, damaged)
+            raise
 
     def _renewal(self, image: ImageId, store: StoreId) -> Renewal:
         return Renewal(
@@ -139,10 +152,10 @@ class RenewalEngine:
             f"damage: {some_of(renewed.clones)}"
         )
 
-    async def _end(self, attempt: Attempt, result: CopyResult, reason: str) -> None:
+    async def _end(self, attempt: Attempt, result: CopyResult, reason: str, *, settled: bool = True) -> None:
         (store,) = attempt.stores
         await self._bench.recorder.finished(
             attempt, Verdict(results=(StoreResult(store=store, result=result, reason=reason),))
         )
-        if result is CopyResult.REPAIRED:
+        if result is CopyResult.REPAIRED and settled:
             self._bench.sites.mended(attempt.image, store)

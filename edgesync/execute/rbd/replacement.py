@@ -18,9 +18,9 @@ from edgesync.domain.block_ports import Blocks, Reading, Writing
 from edgesync.domain.blocks import Digests, Extent, digests_of
 from edgesync.domain.image import ImageId, replacement_name
 from edgesync.domain.store import StoreId
-from edgesync.errors import NotFoundError, PermanentError, TransientError
+from edgesync.errors import NotFoundError, PermanentError, TransientError, UnreadableError
 from edgesync.execute.rbd.resources import Resources
-from edgesync.execute.rbd.source import SourceDamagedError
+from edgesync.execute.rbd.source import UPLOAD_AGAIN, SourceDamagedError
 from edgesync.execute.rbd.throttle import pieces, take_all
 from edgesync.execute.wording import ranges
 
@@ -151,7 +151,7 @@ class Replacement:
         return {index for extent in extents for index in range(extent.offset // unit, -(-extent.end // unit))}
 
     async def _send(self, piece: Extent, good: Reading, new: Writing) -> None:
-        data = await good.read(piece.offset, piece.length)
+        data = await self._read(piece, good)
         block = self._want.block
         first = piece.offset // block
         loop = asyncio.get_running_loop()
@@ -159,13 +159,20 @@ class Replacement:
         if found != self._want.values[first : first + len(found)]:
             raise SourceDamagedError(
                 f"The data at the hub are damaged, too, between bytes {piece.offset} and {piece.end - 1}.",
-                remedy="Upload the image again, or bring it back from a site whose copy is good.",
+                remedy=UPLOAD_AGAIN,
             )
         throttles = self._resources.lines.to(self._store)
         for _, length in pieces(piece.length, throttles):
             await take_all(throttles, length)
         await new.write(piece.offset, data)
         self.sent += piece.length
+
+    async def _read(self, piece: Extent, good: Reading) -> bytes:
+        """SourceDamagedError where the hub's disks have lost them: no reason to send all others."""
+        try:
+            return await good.read(piece.offset, piece.length)
+        except UnreadableError as lost:
+            raise SourceDamagedError(lost.message, remedy=UPLOAD_AGAIN) from lost
 
     # ---- the site's manager
 

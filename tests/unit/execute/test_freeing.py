@@ -305,6 +305,24 @@ async def test_a_site_that_hangs_holds_up_no_other() -> None:
     assert at.asked == [NAMES[1]]
 
 
+async def test_what_nobody_expected_at_a_site_is_told_and_it_is_looked_after_again() -> None:
+    at = await chained(*NAMES[:2], leaving=NAMES[0])
+
+    async def surprise(method: str, _name: str) -> None:
+        if method == "layers" and at.now < timedelta(seconds=freeing.EVERY):
+            raise ValueError("nobody expected that")
+
+    at.blocks.before = surprise
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(at.freeing.run())
+        await at.blocks.cluster.clock.sleep(freeing.EVERY + freeing.SOON)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    assert at.asked == [NAMES[1]]
+    assert [entry["store"] for entry in logs if entry["log_level"] == "error"] == [DCN0]
+
+
 async def test_before_the_first_look_at_glance_nothing_is_done() -> None:
     at = await chained(*NAMES[:5])
     at.scene = None

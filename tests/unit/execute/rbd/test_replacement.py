@@ -12,7 +12,7 @@ import pytest
 from edgesync.domain.blocks import KIB
 from edgesync.domain.image import temporary_name
 from edgesync.errors import ConflictError, EdgesyncError, TransientError, UnreachableError
-from edgesync.execute.rbd.source import SourceDamagedError
+from edgesync.execute.rbd.source import UPLOAD_AGAIN, SourceDamagedError
 from tests.unit.execute.rbd.damaged import DATA, IMAGE, NAME, OBJECT, Scene
 
 
@@ -164,6 +164,16 @@ async def test_from_a_damaged_hub_nothing_is_taken(scene: Scene) -> None:
     with pytest.raises(SourceDamagedError, match=f"between bytes {OBJECT} and {2 * OBJECT - 1}"):
         await scene.new().make()
     assert scene.sent == 0
+
+
+async def test_what_the_hubs_disks_have_lost_is_no_reason_to_copy_all_else(scene: Scene) -> None:
+    scene.site.contents(IMAGE).corrupt(2 * OBJECT + 5)
+    scene.hub.contents(IMAGE).lost.add(2 * OBJECT + 5)
+    with pytest.raises(SourceDamagedError, match="input/output error") as lost:
+        await scene.new().make()
+    assert lost.value.remedy == UPLOAD_AGAIN
+    assert scene.sent == OBJECT, "the other damaged one"
+    assert scene.site.cluster.trashed == []
 
 
 async def test_a_write_that_did_not_stick_is_a_failure_that_names_the_range(scene: Scene) -> None:
