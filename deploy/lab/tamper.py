@@ -105,6 +105,21 @@ def remove_location(lab: Lab, image: str, store: str) -> None:
         raise LabError(f"Glance knows no copy of image {image} in store {store}")
 
 
+@contextmanager
+def only_in(lab: Lab, image: str, store: str) -> Iterator[None]:
+    """Make Glance forget the image's other copies for a while: whatever it reads then, it reads from this store."""
+    others = f"image_id = '{uuid.UUID(image)}' AND deleted = 0 AND value NOT LIKE 'rbd://{lab.site(store).fsid}/%'"
+    # Nothing of it comes from outside.
+    keys = ", ".join(key for (key,) in mariadb.query(lab, f"SELECT id FROM image_locations WHERE {others}"))  # noqa: S608
+    if keys:
+        mariadb.changed(lab, f"UPDATE image_locations SET deleted = 1 WHERE id IN ({keys})")  # noqa: S608
+    try:
+        yield
+    finally:
+        if keys:
+            mariadb.changed(lab, f"UPDATE image_locations SET deleted = 0 WHERE id IN ({keys})")  # noqa: S608
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trashed:
     """One RBD image in the trash."""

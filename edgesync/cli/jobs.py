@@ -72,7 +72,7 @@ async def follow(daemon: DaemonApi, jobs: Sequence[Job], *, limit: float) -> lis
             if not _ended(job):
                 complain(
                     f"job {job['id']} goes on in the daemon",
-                    f"edgesync status shows it, edgesync cancel {job['id']} stops what has not begun",
+                    f"edgesync status shows it, edgesync cancel {job['id']} stops what can be stopped",
                 )
         raise
 
@@ -172,6 +172,7 @@ def _remark(row: Mapping[str, Any]) -> str:
 
 
 def would_be(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Of a dry run: how much would be copied, and when."""
+    """Of a dry run: how large the copy is, and when it would be made and how."""
     until = f", until {local_time(row['until'])}" if row["until"] else ""
-    return size(row["bytes_total"]), f"would wait: {row['waiting']}{until}" if row["waiting"] else "would start now"
+    start = f"would start now; {row['way']}" if row["way"] else "would start now"
+    return size(row["bytes_total"]), f"would wait: {row['waiting']}{until}" if row["waiting"] else start

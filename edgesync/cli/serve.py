@@ -74,8 +74,11 @@ def plan(context: Context, form: str) -> None:
     emit(
         [asdict(row) for row in rows],
         table_of(
-            ("Action", "Image", "Id", "Stores", "Bytes", "Why"),
-            [(row.action, row.name, row.image, ", ".join(row.stores), size(row.bytes), _why(row)) for row in rows],
+            ("Action", "Image", "Id", "Stores", "Engine", "Bytes", "Why"),
+            [
+                (row.action, row.name, row.image, ", ".join(row.stores), row.engine, size(row.bytes), _why(row))
+                for row in rows
+            ],
         ),
         [(row.action, row.image, ",".join(row.stores), row.bytes) for row in rows],
         form,
@@ -85,7 +88,8 @@ def plan(context: Context, form: str) -> None:
 
 
 def _why(row: PlanRow) -> str:
-    return f"{row.why}; until {local_time(row.until)}" if row.until else row.why
+    told = f"{row.why}; {row.way}" if row.way else row.why
+    return f"{told}; until {local_time(row.until)}" if row.until else told
 
 
 def _summary(rows: list[PlanRow]) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import structlog
 
 from edgesync.daemon.desk import Desk
-from edgesync.domain.job import Job, JobId
+from edgesync.domain.job import Engine, Job, JobId
 from edgesync.domain.store import StoreId
+from edgesync.domain.world import Ledger
 from edgesync.errors import ConflictError
 from edgesync.expose.requests import Taken
 
@@ -35,19 +36,22 @@ class Cancelling:
             raise ConflictError(f"job {job_id} has ended already: {before.state}", remedy="edgesync history tells how")
         job = await self._desk.journal.cancel(job_id, by=by, at=self._desk.clock.now())
         self._desk.on_change()
-        shared = await self._shared(job)
+        ledger = await self._desk.journal.ledger()
+        shared = _shared(job, ledger)
         halted = frozenset() if shared else self._halt(job_id, f"cancelled by {by}")
         stopped, running = sorted(halted & job.pending), sorted(job.pending - halted)
         log.info("job cancelled", job=job_id, by=by, stopping=stopped, running=running)
         notes = [_is_stopped(stopped)] if stopped else []
         if running:
-            notes.append(_goes_on(job, running, shared=shared))
+            moved = any(attempt.image == job.image and attempt.engine is Engine.RBD for attempt in ledger.attempts)
+            notes.append(_goes_on(job, running, shared=shared, ours=moved))
         return Taken(jobs=(job,), notes=tuple(notes))
 
-    async def _shared(self, job: Job) -> bool:
-        """Whether another job waits for what is being done for this one."""
-        others = (other for other in (await self._desk.journal.ledger()).jobs if other.id != job.id)
-        return any(other.image == job.image and other.pending & job.pending for other in others)
+
+def _shared(job: Job, ledger: Ledger) -> bool:
+    """Whether another job waits for what is being done for this one."""
+    others = (other for other in ledger.jobs if other.id != job.id)
+    return any(other.image == job.image and other.pending & job.pending for other in others)
 
 
 def _is_stopped(stores: list[StoreId]) -> str:
@@ -57,10 +61,13 @@ def _is_stopped(stores: list[StoreId]) -> str:
     )
 
 
-def _goes_on(job: Job, running: list[StoreId], *, shared: bool) -> str:
+def _goes_on(job: Job, running: list[StoreId], *, shared: bool, ours: bool) -> str:
+    """`ours`: it is edgesync itself that copies."""
     stores = ", ".join(running)
     if shared:
         return f"somebody else waits for the {job.work} at {stores} too, so it goes on"
+    if job.work.brings and ours:
+        return f"the copy to {stores} is being registered with Glance, which is not broken off; it is not tried again"
     if job.work.brings:
         return f"Glance already writes the image to {stores}, which can't be stopped; it is not tried again, though"
     return f"the {job.work} at {stores} is under way already; it is not tried again, though"

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from edgesync.clients.blocks import CephBlocks
+from edgesync.clients.blocks import CephBlocks, OnSent, untold
 from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.intake import Intake
 from edgesync.daemon.layers import Place
 from edgesync.daemon.loop import Loop
@@ -26,7 +27,7 @@ from edgesync.daemon.uploads import Uploads
 from edgesync.daemon.wishes import audit_rules, pace_of, probe_rules, scrub_rules, tuning_of, wishes_of
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Attempt, CopyResult, StoreResult
+from edgesync.domain.job import Attempt, CopyResult, EngineChoice, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.engines import engines_on
@@ -34,6 +35,7 @@ from edgesync.execute.freeing import Freeing, Scene
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.rbd.engine import RbdEngine
 from edgesync.execute.record import Recorder
+from edgesync.execute.repair import Wished
 from edgesync.execute.runner import Runner
 from edgesync.execute.stuck import Stuck
 from edgesync.execute.tuning import Tuning
@@ -46,6 +48,7 @@ from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
 from edgesync.journal import open_journal
 from edgesync.observe.observer import Observer
 from edgesync.observe.sites import Sites
+from edgesync.plan.demand import engine_wished
 from edgesync.plan.locks import Locks
 
 Clusters = Mapping[StoreId, Cluster]
@@ -88,6 +91,11 @@ class Daemon:
         self.scrub.configure(scrub_rules(settings))
         self.loop.wake()
         await self.sites.configure(self.sites.clusters, probes=probe_rules(settings), audit=audit_rules(settings))
+
+
+def pools_of(settings: Settings) -> Mapping[StoreId, str]:
+    """Where the images lie, of the stores whose Ceph is configured."""
+    return {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
 
 
 def places_of(
@@ -134,6 +142,18 @@ def scene_of(
     )
 
 
+def wished_by(showcase: Showcase) -> Wished:
+    """What whoever wants a copy says of its engine, by the last picture."""
+
+    def wished(image: ImageId, store: StoreId) -> EngineChoice:
+        seen = showcase.picture
+        if seen is None:
+            return EngineChoice.AUTO
+        return engine_wished(image, store, ledger=seen.ledger, wants=seen.wants, topology=seen.world.topology)
+
+    return wished
+
+
 @asynccontextmanager
 async def connected(
     settings: Settings,
@@ -173,10 +193,10 @@ async def reached(settings: Settings) -> AsyncIterator[Mapping[StoreId, CephClus
 
 
 @asynccontextmanager
-async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[Mapping[StoreId, CephBlocks]]:
-    """The same for the rbd engine, whose connections are its own."""
+async def opened(settings: Settings, on_sent: OnSent = untold) -> AsyncIterator[Mapping[StoreId, CephBlocks]]:
+    """The same for the rbd engine, whose connections are its own; `on_sent` is told of every write."""
     blocks = {
-        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=metrics.copies.sent)
+        store: CephBlocks(store, entry.ceph, deadline=settings.rbd.deadline, on_sent=on_sent)
         for store, entry in settings.stores.items()
         if entry.ceph is not None
     }
@@ -206,7 +226,7 @@ async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator
             )
         )
         clusters = await stack.enter_async_context(reached(settings))
-        blocks = await stack.enter_async_context(opened(settings, metrics))
+        blocks = await stack.enter_async_context(opened(settings, metrics.copies.sent))
         metrics.machinery.threads = {
             **{(store, "ceph"): cluster.threads for store, cluster in clusters.items()},
             **{(store, use): threads for store, pool in blocks.items() for use, threads in pool.threads.items()},
@@ -257,7 +277,7 @@ def assemble(
             recollection.cared_for(attempt, entry, clock.now())
         image = showcase.picture.world.images.get(attempt.image) if showcase.picture else None
         if entry.result is CopyResult.COPIED and image is not None:
-            recollection.copied(entry.store, image.size or 0, seconds)
+            recollection.copied(entry.store, attempt.engine, image.size or 0, seconds)
 
     metrics.machinery.allowed = lambda store: tuning.allowed(store, clock.now())
     recorder = Recorder(
@@ -284,13 +304,14 @@ def assemble(
     def images() -> Mapping[ImageId, Image]:
         return showcase.picture.world.images if showcase.picture else {}
 
-    pools = {store: entry.ceph.pool for store, entry in settings.stores.items() if entry.ceph is not None}
+    pools = pools_of(settings)
     engines = engines_on(
         bench,
         pools=pools,
         blocks=blocks,
         journal=journal,
         images=images,
+        wished=wished_by(showcase),
         memory=settings.rbd.memory,
         on_compared=metrics.compared,
     )
@@ -319,7 +340,7 @@ def assemble(
         showcase=showcase,
         bases=lambda: freeing.bases,
     )
-    scrub = Scrub(showcase, sites, verifier, clock, scrub_rules(settings), blocks)
+    scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)
 
     def asked() -> None:
@@ -341,6 +362,7 @@ def assemble(
         clusters=clusters,
         places=places_of(pools, clusters, blocks),
         halt=engines.blocks.halt,
+        forecast=Forecast(journal, clusters, blocks, tuning, clock, hub=settings.hub),
         importer=Uploads(recorder=recorder, runner=runner, engine=engines.imports),
         methods=methods,
     )

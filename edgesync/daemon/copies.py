@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from edgesync.daemon.desk import Desk, writable
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.foresight import foresee
 from edgesync.domain.image import Image
 from edgesync.domain.job import EngineChoice, Event, EventKind, Job, JobId, JobState, Origin, StoreResult
@@ -19,6 +20,7 @@ from edgesync.errors import EdgesyncError, NotFoundError, RequestError
 from edgesync.execute.record import new_id
 from edgesync.expose.picture import Picture
 from edgesync.expose.requests import CopyRequest, Refusal, Taken
+from edgesync.plan.engine_choice import Means, Question, means_of, never
 
 # Images that one request for a policy's copies takes: whoever asks is answered within seconds.
 AT_ONCE = 500
@@ -27,9 +29,11 @@ AT_ONCE = 500
 class Copies:
     """Takes requests for copies of one image, or of all that a policy misses."""
 
-    def __init__(self, desk: Desk, policies: Callable[[], Sequence[Policy]]) -> None:
+    def __init__(self, desk: Desk, policies: Callable[[], Sequence[Policy]], forecast: Forecast | None) -> None:
+        """`forecast`: None where no blocks can be looked at."""
         self._desk = desk
         self._policies = policies
+        self._forecast = forecast
 
     async def take(self, request: CopyRequest) -> Taken:
         if request.policy is not None:
@@ -38,14 +42,16 @@ class Copies:
         image = await self._desk.find(request.image or "")
         picture = self._desk.picture()
         stores, notes = choose_stores(request, image, picture.world.topology, edge_origin=picture.rules.edge_origin)
-        return await self._finish(request, [self._job(request, image, stores)], Taken(jobs=(), notes=notes))
+        job = self._job(request, image, stores)
+        _refuse_the_hopeless(job, image, means_of(picture.situation))
+        return await self._finish(request, [job], Taken(jobs=(), notes=notes))
 
     async def _of_policy(self, request: CopyRequest, policy: Policy) -> Taken:
         picture = self._desk.picture()
         jobs: list[Job] = []
         refused: list[Refusal] = []
         left = 0
-        edge_origin = picture.rules.edge_origin
+        edge_origin, means = picture.rules.edge_origin, means_of(picture.situation)
         for image, missing in _misses(picture, policy):
             if len(jobs) + len(refused) == AT_ONCE:
                 left += 1
@@ -54,14 +60,16 @@ class Copies:
                 stores = _hub_first(
                     missing, image, picture.world.topology, may_add=policy.allow_failure and edge_origin
                 )
+                allow = request.allow_failure and policy.allow_failure
+                engine = request.engine or policy.engine
+                job = replace(self._job(request, image, stores), allow_failure=allow, engine=engine)
+                _refuse_the_hopeless(job, image, means)
             except EdgesyncError as error:
                 refused.append(
                     Refusal(image=image.id, image_name=image.name, detail=error.message, remedy=error.remedy)
                 )
             else:
-                allow = request.allow_failure and policy.allow_failure
-                engine = request.engine or policy.engine
-                jobs.append(replace(self._job(request, image, stores), allow_failure=allow, engine=engine))
+                jobs.append(job)
         return await self._finish(request, jobs, Taken(jobs=(), refused=tuple(refused), left=left))
 
     def _policy(self, name: str) -> Policy:
@@ -76,6 +84,10 @@ class Copies:
         if request.dry_run:
             would_be = tuple(replace(job, id=JobId(f"dry-run-{number}")) for number, job in enumerate(jobs, start=1))
             foreseen = foresee(self._desk.picture(), would_be, self._desk.clock.now())
+            if self._forecast is not None:
+                images = {job.image for job in would_be}
+                starts = [start for start in foreseen.plan.starts if start.image in images]
+                foreseen = replace(foreseen, ways=await self._forecast.of(starts, foreseen.world.images))
             return replace(taken, jobs=would_be, foreseen=foreseen)
         self._desk.room_for(len(jobs))
         for job in jobs:
@@ -144,6 +156,22 @@ def _named(request: CopyRequest, image: Image, topology: Topology) -> frozenset[
             remedy="leave that store out, or use --all-stores, which skips stores that have the image",
         )
     return stores
+
+
+def _refuse_the_hopeless(job: Job, image: Image, means: Means) -> None:
+    """RequestError for copies by the rbd engine that would wait until somebody changes the cloud, or asks otherwise."""
+    question = Question(
+        choice=job.engine,
+        stores=job.pending,
+        disk_format=image.disk_format,
+        container_format=image.container_format,
+        at_hub=means.hub in image.stores,
+        together=not job.allow_failure,
+    )
+    if hindrance := never(question, means):
+        raise RequestError(
+            f"the rbd engine can't copy image {image.id}: {hindrance.why}; nothing was copied", remedy=hindrance.remedy
+        )
 
 
 def _misses(picture: Picture, policy: Policy) -> Iterator[tuple[Image, frozenset[StoreId]]]:

@@ -11,10 +11,9 @@ from datetime import datetime
 
 import structlog
 
-from edgesync.daemon.forgetting import Forgetting
-from edgesync.daemon.proving import provable
-from edgesync.daemon.pruning import makers_of_unwanted, pruning_policies
+from edgesync.daemon.forgetting import Forgetting, verified_and_gone
 from edgesync.daemon.recollection import Recollection
+from edgesync.daemon.situating import situate
 from edgesync.daemon.wishes import Wishes
 from edgesync.domain.action import Check, Follow, Plan, SettleJob, Start
 from edgesync.domain.image import ImageId
@@ -51,17 +50,7 @@ def check_hub(topology: Topology, wishes: Wishes) -> None:
 
 def decide(situation: Situation, board: ProgressBoard) -> Picture:
     """Plan, and put everything there is to show into one record."""
-    return Picture(
-        world=situation.world,
-        wants=situation.wants,
-        ledger=situation.ledger,
-        plan=make_plan(situation),
-        budget=situation.budget,
-        rules=situation.rules,
-        progress=board.entries,
-        stalls=board.stalls,
-        rates=dict(situation.rates),
-    )
+    return Picture(situation=situation, plan=make_plan(situation), progress=board.entries, stalls=board.stalls)
 
 
 class Cycle:
@@ -166,29 +155,21 @@ class Cycle:
         working = self._runner.images
         ledger = await self._current_ledger()
         working |= self._runner.images
-        now = self._clock.now()
-        # Not by policies that came in since the wants were found: these would look unwanted.
-        pruning = pruning_policies(wishes.policies)
-        situation = Situation(
-            world=world,
-            wants=self._wants,
-            ledger=ledger,
-            budget=wishes.budget,
-            rules=wishes.rules,
-            now=now,
+        situation = await situate(
+            self._journal,
+            world,
+            self._wants,
+            ledger,
+            # Not by policies that came in since the wants were found: to these, copies would look unwanted.
+            wishes,
+            self._recollection,
+            now=self._clock.now(),
             followed=frozenset(attempt.id for attempt in ledger.attempts if attempt.image in working),
             stalled=frozenset(self._board.stalls),
             forgive_before=forgive_before,
             locations=self._observer.shows_locations,
-            served=self._recollection.served,
-            retries=self._recollection.retries(now),
-            rates=self._recollection.rates,
-            resting=self._recollection.resting(now),
             checking=self._verifier.running,
-            pruning=pruning,
-            makers=await makers_of_unwanted(self._journal, world, self._wants, pruning),
             bases=self._bases(),
-            provable=await provable(self._journal, world, self._recollection.unproven(now)),
         )
         if world.full:
             self.leaving = leaving(situation)
@@ -233,8 +214,18 @@ class Cycle:
 
     async def _forget(self) -> None:
         picture = self._showcase.picture
+        if picture is not None:
+            await self._forget_copies(picture.world)
         if await self._forgetting.turn(picture.world.images if picture else (), self._wishes.retention):
             self.ledger_changed()
+
+    async def _forget_copies(self, world: World) -> None:
+        """What was found of copies that somebody has deleted says nothing of those that may come to their places."""
+        known = {store: await self._sites.verifications(store) for store in self._sites.clusters}
+        if gone := verified_and_gone(world, known):
+            await self._journal.forget_copies(gone)
+            for image, store in gone:
+                self._sites.unverified(image, store)
 
     async def _open(self, action: Start) -> None:
         picture = self._showcase.picture

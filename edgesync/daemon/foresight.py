@@ -9,21 +9,17 @@ from datetime import datetime
 from edgesync.domain.job import Job
 from edgesync.expose.picture import Picture
 from edgesync.plan.planner import make_plan
-from edgesync.plan.situation import Situation
 
 
 def foresee(picture: Picture, jobs: Sequence[Job], now: datetime) -> Picture:
     """The picture with these jobs in it, and the plan that they would lead to now."""
     ledger = replace(picture.ledger, jobs=(*picture.ledger.jobs, *jobs))
-    situation = Situation(
-        world=picture.world,
-        wants=picture.wants,
+    situation = replace(
+        picture.situation,
         ledger=ledger,
-        budget=picture.budget,
-        rules=picture.rules,
         now=now,
+        # What runs is nobody's to take up here, and what stands still may have begun to since.
         followed=frozenset(attempt.id for attempt in ledger.attempts),
         stalled=frozenset(picture.stalls),
-        rates=picture.rates,
     )
-    return replace(picture, ledger=ledger, plan=make_plan(situation))
+    return replace(picture, situation=situation, plan=make_plan(situation))

@@ -1,16 +1,43 @@
-"""What the journal need not know any more: old history, and the data of images that are gone."""
+"""What the journal need not know any more: old history, and what was found of images and copies that are gone."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 
+from edgesync.domain.blocks import Verification
 from edgesync.domain.image import ImageId
 from edgesync.domain.ports import Clock, Journal
+from edgesync.domain.store import StoreId
+from edgesync.domain.world import World
 
 TRIM_EVERY = timedelta(hours=1)
 # Images whose data are dropped in one turn, each in a transaction: when thousands are deleted, the turn stays short.
 GONE_AT_ONCE = 100
+# Copies whose verifications are dropped in one turn.
+COPIES_AT_ONCE = 1000
+
+
+def verified_and_gone(
+    world: World, known: Mapping[StoreId, Mapping[ImageId, Verification]]
+) -> list[tuple[ImageId, StoreId]]:
+    """Copies that were verified once and that Glance lists no more: somebody has deleted them.
+
+    After a full pass of all, else of the images that changed; so many of them that the turn stays short.
+    """
+    return list(islice(_verified_and_gone(world, known), COPIES_AT_ONCE))
+
+
+def _verified_and_gone(
+    world: World, known: Mapping[StoreId, Mapping[ImageId, Verification]]
+) -> Iterator[tuple[ImageId, StoreId]]:
+    for store, verified in known.items():
+        suspects = verified.keys() if world.full or world.changed is None else verified.keys() & world.changed
+        for image in list(suspects):
+            seen = world.images.get(image)
+            if seen is None or store not in seen.stores:
+                yield image, store
 
 
 class Forgetting:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from edgesync.daemon.cancelling import Cancelling, Halt
 from edgesync.daemon.copies import Copies
 from edgesync.daemon.desk import Desk, Looks
+from edgesync.daemon.forecast import Forecast
 from edgesync.daemon.imports import Importer, Imports, Methods
 from edgesync.daemon.layers import Layering, Place
 from edgesync.daemon.pausing import Pausing
@@ -57,13 +58,15 @@ class Intake:
         clusters: Mapping[StoreId, Cluster] = _NO_CLUSTERS,
         places: Mapping[StoreId, Place] = _NO_PLACES,
         halt: Halt = lambda _job, _why: frozenset(),
+        # None: dry runs don't tell bytes.
+        forecast: Forecast | None = None,
         # None: files are not taken.
         importer: Importer | None = None,
         # None: Glance says when the import's turn comes.
         methods: Methods | None = None,
     ) -> None:
         desk = Desk(showcase=showcase, looks=observer, journal=journal, clock=clock, on_change=on_job)
-        self._copies = Copies(desk, policies)
+        self._copies = Copies(desk, policies, forecast)
         self._verifications = Verifications(desk, clusters)
         self._imports = Imports(desk, importer, methods)
         self._removals = Removals(desk, clusters)

@@ -7,8 +7,9 @@ writes none, and what is flattened the site's own manager flattens.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import structlog
@@ -22,7 +23,15 @@ from edgesync.domain.layers import Flattened, PoolLayers, SiteLayers
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import RbdImage
 from edgesync.domain.store import StoreId
-from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, RequestError
+from edgesync.errors import (
+    ConflictError,
+    EdgesyncError,
+    NotFoundError,
+    PermanentError,
+    RequestError,
+    TransientError,
+    UnreachableError,
+)
 from edgesync.expose.requests import CloneRequest, FlattenRequest
 
 log = structlog.get_logger(__name__)
@@ -34,6 +43,8 @@ DISK_OBJECT = 8 * MIB
 LEAST_DISK_OBJECT = 4 * MIB
 # Images that can't be looked at, before they are only counted.
 NAMED = 5
+# Seconds for a site to do something, once it was looked at within the desk's patience; the command waits for 30.
+DOING = 8.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,9 +85,10 @@ class Layering:
             _bootable(await _inspected(place.cluster, image, store), image, store)
             async with place.blocks.reading(image.id) as reading:
                 inherited = reading.layout.object_size
-            size = inherited if inherited >= LEAST_DISK_OBJECT else DISK_OBJECT
-            await place.blocks.disk(image.id, request.pool, request.name, object_size=size)
+        size = inherited if inherited >= LEAST_DISK_OBJECT else DISK_OBJECT
         disk = f"{request.pool}/{request.name}"
+        async with _doing(f"{disk} may have been cloned", store):
+            await place.blocks.disk(image.id, request.pool, request.name, object_size=size)
         await self._tell(
             EventKind.DISK_CLONED, image, store, f"{request.who} had {disk} cloned from the copy at {store}"
         )
@@ -93,7 +105,7 @@ class Layering:
             )
         if before.task is not None:
             return before
-        async with patience(f"Ceph at {store} has not answered", "look at the site: ceph -s"):
+        async with _doing("the manager there may have begun to flatten it", store):
             await place.blocks.flatten(image.id)
         await self._tell(
             EventKind.FLATTEN_ASKED,
@@ -101,7 +113,10 @@ class Layering:
             store,
             f"{request.who} had the manager at {store} begin to make the copy independent of {before.parent}",
         )
-        return await self._flattened(image, store, place)
+        try:
+            return await self._flattened(image, store, place)
+        except TransientError:
+            return replace(before, trouble=f"Ceph at {store} has not told how far that is")
 
     async def flattened(self, image: str, store: str) -> Flattened:
         """How far that is."""
@@ -178,6 +193,21 @@ def _missing(found: PoolLayers) -> str:
     if found.left_out:
         parts.append(f"{found.left_out} more disks were not looked at: each is shown without its sizes")
     return "; ".join(parts)
+
+
+@asynccontextmanager
+async def _doing(what: str, store: StoreId) -> AsyncIterator[None]:
+    """A site does something. Where no answer comes, it may have done so: then the TransientError says that."""
+    try:
+        async with asyncio.timeout(DOING):
+            yield
+    except (TimeoutError, UnreachableError) as silence:
+        if isinstance(silence, UnreachableError) and not silence.sent:
+            raise
+        raise TransientError(
+            f"Ceph at {store} has not answered; {what}",
+            remedy=f"look whether it was done before you ask again: edgesync layers --store {store}",
+        ) from silence
 
 
 async def _tasks(blocks: Blocks) -> tuple[tuple[Flattening, ...], str]:

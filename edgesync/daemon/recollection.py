@@ -6,13 +6,13 @@ In memory only: all of it is about the last hour, and a new daemon may well begi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from edgesync.domain.action import Start
-from edgesync.domain.image import ImageId
-from edgesync.domain.job import Attempt, CopyResult, StoreResult, Work
+from edgesync.domain.image import Image, ImageId
+from edgesync.domain.job import Attempt, CopyResult, Engine, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 
@@ -42,7 +42,7 @@ class Recollection:
 
     def __init__(self) -> None:
         self.served: dict[StoreId, datetime] = {}
-        self.rates: dict[StoreId, float] = {}
+        self.rates: dict[tuple[StoreId, Engine], float] = {}
         self._last = datetime.min.replace(tzinfo=UTC)
         self._retried: dict[StoreId, deque[datetime]] = {}
         self._cared: dict[tuple[ImageId, StoreId], _Care] = {}
@@ -72,12 +72,24 @@ class Recollection:
         care.failures += 1
         care.until = now + min(LONGEST_REST.get(attempt.work, HOUR), REST * 2 ** min(care.failures, 10))
 
-    def copied(self, store: StoreId, size: int, seconds: float) -> None:
-        """A copy was made in so many seconds."""
+    def recall(self, attempt: Attempt, size: int) -> None:
+        """An ended attempt at an image of so many bytes, as the journal tells of it: the older one before."""
+        ended_at = attempt.ended_at or attempt.started_at
+        for entry in attempt.results:
+            if attempt.work.brings:
+                self.served[entry.store] = attempt.started_at
+            if attempt.work.brings and entry.result is CopyResult.COPIED:
+                self.copied(entry.store, attempt.engine, size, (ended_at - attempt.started_at).total_seconds())
+            elif not attempt.work.brings:
+                self._care(attempt.image, entry.store).until = attempt.started_at + REST
+                self.cared_for(attempt, entry, ended_at)
+
+    def copied(self, store: StoreId, engine: Engine, size: int, seconds: float) -> None:
+        """A copy was made in so many seconds. One engine's say nothing of the other's."""
         if size > 0 and seconds > 0:
             rate = size / seconds
-            before = self.rates.get(store, rate)
-            self.rates[store] = before + WEIGHT * (rate - before)
+            before = self.rates.get((store, engine), rate)
+            self.rates[store, engine] = before + WEIGHT * (rate - before)
 
     def retries(self, now: datetime) -> Mapping[StoreId, int]:
         """Retries into each store within the last hour."""
@@ -98,3 +110,12 @@ class Recollection:
 
     def _care(self, image: ImageId, store: StoreId) -> _Care:
         return self._cared.setdefault((image, store), _Care(until=self._last))
+
+
+def recalled(newest_first: Sequence[Attempt], images: Mapping[ImageId, Image]) -> Recollection:
+    """What a daemon would remember that has made these attempts, but for its retries."""
+    memory = Recollection()
+    for attempt in reversed(newest_first):
+        image = images.get(attempt.image)
+        memory.recall(attempt, image.size or 0 if image is not None else 0)
+    return memory

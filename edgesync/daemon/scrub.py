@@ -1,7 +1,8 @@
 """The scrub: every copy is compared with its image once in so many days, the one that was longest ago first.
 
 One copy at a time at each site, and after each a rest as long as reading so many bytes would have taken at the allowed
-bandwidth. What was verified is in the journal: a new daemon goes on where the former one was.
+bandwidth; what has to be read at the hub, whose digests nobody knows yet, is read no faster than that, for all sites
+together. What was verified is in the journal: a new daemon goes on where the former one was.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import structlog
 
 from edgesync.domain.blocks import Verification
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult
 from edgesync.domain.ports import Clock
 from edgesync.domain.site import BreakerState
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError
 from edgesync.execute.rbd.comparison import Found
+from edgesync.execute.rbd.reference import Pace
+from edgesync.execute.rbd.throttle import Throttle
 from edgesync.expose.picture import Picture, Showcase
 
 log = structlog.get_logger(__name__)
@@ -30,7 +32,7 @@ log = structlog.get_logger(__name__)
 LOOK = 60.0
 # Seconds between two looks whether there is anything to be seen yet.
 FIRST_LOOK = 1.0
-# What could not be compared is left alone for so long.
+# What could not be compared, or is broken in a way that needs no comparison, is left alone for so long.
 LATER = timedelta(hours=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -39,7 +41,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 class ScrubRules:
     # Seconds within which each copy is compared once; None: never.
     every: float | None
-    # Bytes per second that this may read, at each site.
+    # Bytes per second that this may read, at each site and at the hub for all of them.
     bandwidth: float
 
 
@@ -50,9 +52,9 @@ class Verifications(Protocol):
 
 
 class Looks(Protocol):
-    """Compares one copy when it is its turn at the site; a `Verifier` does."""
+    """Compares one copy, reading at the hub at that pace; a `Comparison` does."""
 
-    async def look(self, image: ImageId, store: StoreId) -> Found: ...
+    async def look(self, image: ImageId, store: StoreId, *, pace: Pace) -> Found: ...
 
 
 class Scrub:
@@ -62,18 +64,19 @@ class Scrub:
         self,
         showcase: Showcase,
         known: Verifications,
-        verifier: Looks,
+        comparison: Looks,
         clock: Clock,
         rules: ScrubRules,
         stores: Collection[StoreId],
     ) -> None:
         self._showcase = showcase
         self._known = known
-        self._verifier = verifier
+        self._comparison = comparison
         self._clock = clock
         self._rules = rules
         # Those where blocks can be compared.
         self._stores = stores
+        self._at_hub = Throttle(lambda: self._rules.bandwidth, time=lambda: clock.now().timestamp(), sleep=clock.sleep)
         self._not_before: dict[tuple[ImageId, StoreId], datetime] = {}
 
     def configure(self, rules: ScrubRules) -> None:
@@ -101,8 +104,8 @@ class Scrub:
     async def _scrub(self, image: ImageId, store: StoreId) -> None:
         if not self._may(image, store):
             return
-        found = await self._verifier.look(image, store)
-        if found.result.result is CopyResult.FAILED:
+        found = await self._comparison.look(image, store, pace=self._at_hub.take)
+        if not found.recorded:
             self._not_before[image, store] = self._clock.now() + LATER
         await self._clock.sleep(found.size / self._rules.bandwidth)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -14,15 +14,31 @@ import structlog
 
 from edgesync import __version__
 from edgesync.config import Settings
+from edgesync.daemon.basing import bases_in
 from edgesync.daemon.clock import SystemClock
-from edgesync.daemon.compose import Daemon, composed, connected, observer_of, reached, sites_of
+from edgesync.daemon.compose import (
+    Clusters,
+    Daemon,
+    composed,
+    connected,
+    observer_of,
+    opened,
+    pools_of,
+    reached,
+    sites_of,
+)
 from edgesync.daemon.cycle import check_hub, decide
 from edgesync.daemon.doors import doors_of, serving
-from edgesync.daemon.pruning import makers_of_unwanted, pruning_policies
+from edgesync.daemon.forecast import Forecast
+from edgesync.daemon.pruning import pruning_policies
+from edgesync.daemon.recollection import recalled
 from edgesync.daemon.reloading import Read, Reloader
-from edgesync.daemon.wishes import wishes_of
+from edgesync.daemon.situating import situate
+from edgesync.daemon.wishes import tuning_of, wishes_of
+from edgesync.domain.block_ports import Blocks
 from edgesync.domain.job import Event, EventKind
-from edgesync.domain.store import Topology
+from edgesync.domain.ports import Clock, Glance, Journal
+from edgesync.domain.store import StoreId, Topology
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.runner import HandedOver
@@ -30,7 +46,6 @@ from edgesync.expose.picture import Picture
 from edgesync.journal import open_journal
 from edgesync.observe.sites import Sites
 from edgesync.plan.locks import Locks
-from edgesync.plan.situation import Situation
 from edgesync.plan.wants import Wants, update_wants
 
 log = structlog.get_logger(__name__)
@@ -38,6 +53,8 @@ log = structlog.get_logger(__name__)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Shows people how a single run goes on, until it is cancelled.
 Watch = Callable[[Daemon], Coroutine[Any, Any, None]]
+# Of the newest attempts, as many tell what a daemon remembers of the last day's.
+RECALLED = 1000
 
 
 class Ending(Enum):
@@ -105,35 +122,49 @@ async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:
 
 async def plan(settings: Settings) -> Picture:
     """Look and decide; change nothing. A daemon may be at work beside it."""
-    clock = SystemClock()
-    wishes = wishes_of(settings)
     journal = await open_journal(settings.journal.url, readonly=True)
     try:
-        async with connected(settings) as glance, reached(settings) as clusters:
+        async with connected(settings) as glance, reached(settings) as clusters, opened(settings) as blocks:
             await glance.check()
-            world = (await observer_of(settings, glance, clock, Locks()).look()).world
-            check_hub(world.topology, wishes)
-            async with _watched(sites_of(settings, clusters, glance, journal, clock)) as sites:
-                sites.see(world.images, world.topology)
-                await sites.first(audit=True)
-                world = replace(world, sites=sites.sites(world.topology.stores))
-            ledger = await journal.ledger()
-            wants = update_wants(Wants(), world, wishes.policies, edge_origin=wishes.rules.edge_origin)
-            pruning = pruning_policies(wishes.policies)
-            situation = Situation(
-                world=world,
-                wants=wants,
-                ledger=ledger,
-                budget=wishes.budget,
-                rules=wishes.rules,
-                now=clock.now(),
-                followed=frozenset(attempt.id for attempt in ledger.attempts),
-                pruning=pruning,
-                makers=await makers_of_unwanted(journal, world, wants, pruning),
-            )
-            return decide(situation, ProgressBoard())
+            return await planned(settings, glance, clusters, blocks, journal, SystemClock())
     finally:
         await journal.close()
+
+
+async def planned(
+    settings: Settings,
+    glance: Glance,
+    clusters: Clusters,
+    blocks: Mapping[StoreId, Blocks],
+    journal: Journal,
+    clock: Clock,
+) -> Picture:
+    """What a daemon would plan that has been at work here. What it did lately, the journal tells."""
+    wishes = wishes_of(settings)
+    observer = observer_of(settings, glance, clock, Locks())
+    world = (await observer.look()).world
+    check_hub(world.topology, wishes)
+    async with _watched(sites_of(settings, clusters, glance, journal, clock)) as sites:
+        sites.see(world.images, world.topology)
+        await sites.first(audit=True)
+        world = replace(world, sites=sites.sites(world.topology.stores))
+    ledger = await journal.ledger()
+    situation = await situate(
+        journal,
+        world,
+        update_wants(Wants(), world, wishes.policies, edge_origin=wishes.rules.edge_origin),
+        ledger,
+        wishes,
+        recalled(await journal.attempts(limit=RECALLED), world.images),
+        now=clock.now(),
+        followed=frozenset(attempt.id for attempt in ledger.attempts),
+        locations=observer.shows_locations,
+        # Nothing else is done with them than to prune.
+        bases=await bases_in(world, blocks, pools_of(settings)) if pruning_policies(wishes.policies) else frozenset(),
+    )
+    picture = decide(situation, ProgressBoard())
+    forecast = Forecast(journal, clusters, blocks, tuning_of(settings), clock, hub=settings.hub)
+    return replace(picture, ways=await forecast.of(picture.plan.starts, world.images))
 
 
 async def _check_cloud(settings: Settings, daemon: Daemon) -> None:

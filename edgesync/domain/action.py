@@ -27,6 +27,8 @@ class Start:
     why: str
     work: Work = Work.COPY
     engine: Engine = Engine.COPY_IMAGE
+    # Why that engine moves the data, for people; empty: nothing is copied.
+    moved: str = ""
     # What was asked for, for a job that is opened with it.
     choice: EngineChoice = EngineChoice.AUTO
 
@@ -81,6 +83,8 @@ class Waiting:
     why: str
     # When that ends, where it is known.
     until: datetime | None = None
+    # Who moves the data when their turn comes; None: that is not decided yet.
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,11 +15,19 @@ TaskId = NewType("TaskId", str)
 # What the RBD name of a copy of edgesync's own ends with until it is complete. No image id looks like it, so neither
 # Glance nor an audit takes it for a copy.
 UNFINISHED = ".edgesync"
+# Before that: what is to replace a damaged copy. A copy never goes on with what a repair has begun, nor the reverse: a
+# cluster's manager may be at work on this one, and holds its lock.
+REPAIR = ".repair"
 
 
 def temporary_name(image: ImageId) -> str:
     """The RBD name of a copy that edgesync is making."""
     return image + UNFINISHED
+
+
+def replacement_name(image: ImageId) -> str:
+    """The RBD name of what edgesync makes to replace a damaged copy."""
+    return image + REPAIR + UNFINISHED
 
 
 class Visibility(StrEnum):

@@ -218,6 +218,8 @@ class EventKind(StrEnum):
     ORPHAN_TRASHED = "orphan-trashed"
     COPY_BROKEN = "copy-broken"
     COPY_REPAIRED = "copy-repaired"
+    COPY_VERIFIED = "copy-verified"
+    VERIFICATION_FAILED = "verification-failed"  # the copy is damaged, or could not be compared
     DISK_CLONED = "disk-cloned"
     FLATTEN_ASKED = "flatten-asked"
     REPAIR_FAILED = "repair-failed"
@@ -274,6 +276,7 @@ FAILED_KINDS = frozenset(
         EventKind.COPY_INTERRUPTED,
         EventKind.COPY_STALLED,
         EventKind.COPY_BROKEN,
+        EventKind.VERIFICATION_FAILED,
         EventKind.ORPHAN_FOUND,
         EventKind.REMOVAL_FAILED,
         EventKind.REPAIR_FAILED,

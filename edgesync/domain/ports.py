@@ -181,8 +181,8 @@ class Journal(Protocol):
         """Forget an attempt that Glance never accepted."""
         ...
 
-    async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
-        """Record results of a job that needed no attempt; the job ends when nothing is pending."""
+    async def settle(self, job: JobId, verdict: Verdict, *, events: Sequence[Event] = (), at: datetime) -> None:
+        """Record results of a job that needed no attempt, and `events`; the job ends when nothing is pending."""
         ...
 
     async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
@@ -207,8 +207,16 @@ class Journal(Protocol):
 
     async def digests(self, image: ImageId) -> KnownDigests | None: ...
 
+    async def digested(self, images: Collection[ImageId]) -> frozenset[ImageId]:
+        """Those of the images whose digests are remembered; they are not read."""
+        ...
+
     async def forget_image(self, image: ImageId) -> None:
         """Drop the digests and verifications of an image that is gone."""
+        ...
+
+    async def forget_copies(self, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+        """Drop the verifications of copies that are gone."""
         ...
 
     async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:

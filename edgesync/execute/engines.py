@@ -18,7 +18,7 @@ from edgesync.execute.rbd.reference import Reference
 from edgesync.execute.rbd.renewing import RenewalEngine
 from edgesync.execute.rbd.sealing import Sealing
 from edgesync.execute.removal import RemovalEngine
-from edgesync.execute.repair import RepairEngine
+from edgesync.execute.repair import RepairEngine, Wished
 from edgesync.execute.runner import Engine
 from edgesync.execute.watching import ImportWatch
 from edgesync.execute.workbench import Workbench
@@ -62,18 +62,19 @@ def engines_on(
     blocks: Mapping[StoreId, Blocks],
     journal: Journal,
     images: Images,
+    wished: Wished,
     memory: int,
     on_compared: OnCompared,
 ) -> Engines:
     """All engines on one bench; `pools` and `blocks` are those of the stores whose Ceph is configured.
 
-    `memory` bounds the image data that the rbd engine holds, in bytes.
+    `wished` as for the repairs. `memory` bounds the image data that the rbd engine holds, in bytes.
     """
     watch = ImportWatch(bench)
     mover = RbdEngine(bench, blocks, journal, images, memory=memory)
     shared = mover.resources
-    reference = Reference(bench.hub, blocks, journal, shared)
-    repairs = RepairEngine(bench, pools=pools, sealing=Sealing(blocks, journal))
+    reference = Reference(bench, blocks, journal, shared)
+    repairs = RepairEngine(bench, pools=pools, sealing=Sealing(blocks, journal), wished=wished)
     return Engines(
         copies=CopyImageEngine(bench, watch),
         blocks=mover,

@@ -1,13 +1,16 @@
 """Keeps chains of copies at the sites short, and frees those that nobody wants any more of what is layered on them.
 
-The sites' managers do the work; here it is only asked for, a little at a time, in the background. A copy that is free
-goes the usual way: pruning deletes it in a later pass.
+The sites' managers do the work; here it is only asked for, a little at a time, in the background, of each site by
+itself. A copy that is free goes the usual way: pruning deletes it in a later pass. What a manager refuses or gives up
+is asked of it again after a rest, and keeps nothing else from being flattened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -19,7 +22,7 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.ports import Clock, Journal
 from edgesync.domain.site import Site
 from edgesync.domain.store import StoreId
-from edgesync.errors import EdgesyncError
+from edgesync.errors import EdgesyncError, UnreachableError
 from edgesync.execute.tuning import Tuning
 from edgesync.plan.audit import is_image_id
 from edgesync.plan.breaker import admits
@@ -28,8 +31,10 @@ from edgesync.plan.lineage import Flatten, Lineage
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks at all sites, and while something is being flattened.
-EVERY, SOON = 600.0, 30.0
+# Seconds between two looks at a site, and while something is being flattened there; and until Glance was looked at.
+EVERY, SOON, FIRST = 600.0, 30.0, 1.0
+# What was asked for and not done is asked for again after so long, then twice as long each time, up to the longest.
+REST, LONGEST_REST = timedelta(minutes=10), timedelta(days=1)
 # What one site's manager is given to do at a time; it does one after the other, and people's come after ours.
 MOST_TASKS = 2
 
@@ -47,6 +52,14 @@ class Scene:
     shorten: bool
     # How full a store's pool may become, between 0 and 1.
     max_fill: Mapping[StoreId, float]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Asked:
+    """How often a manager was asked to flatten an image, and when it may be next."""
+
+    times: int
+    again_at: datetime
 
 
 class Freeing:
@@ -71,7 +84,9 @@ class Freeing:
         self._pools = pools
         self._scene = scene
         self._bases: dict[StoreId, frozenset[str]] = {}
-        self._said: dict[StoreId, str] = {}
+        # By store and name; of a store as a whole under no name.
+        self._asked: dict[tuple[StoreId, str], _Asked] = {}
+        self._said: dict[tuple[StoreId, str], str] = {}
 
     @property
     def bases(self) -> frozenset[tuple[ImageId, StoreId]]:
@@ -79,28 +94,33 @@ class Freeing:
         return frozenset((ImageId(name), store) for store, names in self._bases.items() for name in names)
 
     async def run(self) -> None:
-        """For ever."""
-        while True:
-            busy = await self.turn()
-            await self._clock.sleep(SOON if busy else EVERY)
+        """For ever; a site that hangs costs only itself."""
+        async with asyncio.TaskGroup() as group:
+            for store in sorted(self._blocks):
+                group.create_task(self._watch(store), name=f"chains at {store}")
 
-    async def turn(self) -> bool:
-        """Look at each site once; True when something is under way, so that another look should come soon."""
+    async def turn(self, store: StoreId) -> bool:
+        """Look at a site once; True when something is under way, so that another look should come soon."""
         scene = self._scene()
         if scene is None:
             return True
-        busy = False
-        for store, blocks in self._blocks.items():
-            site = scene.sites.get(store)
-            if site is not None and not admits(site.breaker, self._clock.now(), running=0):
-                continue
-            try:
-                busy = await self._site(store, blocks, scene) or busy
-            except EdgesyncError as error:
-                self._say(store, error.message)
-            else:
-                self._say(store, "")
+        site = scene.sites.get(store)
+        if site is not None and not admits(site.breaker, self._clock.now(), running=0):
+            return False
+        try:
+            busy = await self._site(store, self._blocks[store], scene)
+        except EdgesyncError as error:
+            self._say(store, "", error.message)
+            return False
+        self._say(store, "", "")
         return busy
+
+    async def _watch(self, store: StoreId) -> None:
+        while self._scene() is None:
+            await self._clock.sleep(FIRST)
+        while True:
+            busy = await self.turn(store)
+            await self._clock.sleep(SOON if busy else EVERY)
 
     async def _site(self, store: StoreId, blocks: Blocks, scene: Scene) -> bool:
         copies = {image.id for image in scene.images.values() if store in image.stores and is_image_id(image.id)}
@@ -112,17 +132,57 @@ class Freeing:
         longest = self._tuning.layering.max_depth if scene.shorten else len(members)
         steps = Lineage(members).steps(longest)
         wanted = [step for step in steps if isinstance(step, Flatten)]
+        self._forget(store, {step.name for step in wanted})
         if not wanted:
             return False
         under_way = {task.image for task in await blocks.tasks()}
+        self._put_off(store, under_way)
         for step in wanted:
             if len(under_way) >= MOST_TASKS:
                 break
-            if step.name not in under_way and self._may(layers[step.name], store, scene):
-                await blocks.flatten(step.name)
+            if step.name in under_way or self._rests(store, step.name):
+                continue
+            if self._may(layers[step.name], store, scene) and await self._ask(step, store, blocks):
                 under_way.add(step.name)
-                await self._tell(step, store)
         return bool(under_way)
+
+    async def _ask(self, step: Flatten, store: StoreId, blocks: Blocks) -> bool:
+        """Whether the manager does it. UnreachableError when nobody answers: then nobody is asked for others either."""
+        asked = self._asked.setdefault((store, step.name), _Asked(times=0, again_at=self._clock.now()))
+        asked.times += 1
+        self._put_off(store, {step.name})
+        try:
+            await blocks.flatten(step.name)
+            await self._tell(step, store)
+        except UnreachableError:
+            raise
+        except EdgesyncError as refusal:
+            self._say(store, step.name, refusal.message)
+            return False
+        self._say(store, step.name, "")
+        return True
+
+    def _rests(self, store: StoreId, name: str) -> bool:
+        """Whether it was asked for, and not done, a short while ago."""
+        asked = self._asked.get((store, name))
+        if asked is None or self._clock.now() >= asked.again_at:
+            return False
+        if not self._said.get((store, name)):
+            self._say(store, name, "the manager was asked for it, and has given it up")
+        return True
+
+    def _put_off(self, store: StoreId, names: Iterable[str]) -> None:
+        """Let the rest begin now: they are under way, or were just asked for."""
+        for name in names:
+            if (asked := self._asked.get((store, name))) is not None:
+                asked.again_at = self._clock.now() + min(LONGEST_REST, REST * 2 ** min(asked.times - 1, 10))
+
+    def _forget(self, store: StoreId, wanted: Set[str]) -> None:
+        """What need not be flattened any more."""
+        for known in (self._asked, self._said):
+            for of, name in list(known):
+                if of == store and name and name not in wanted:
+                    del known[of, name]
 
     def _may(self, layer: Layer, store: StoreId, scene: Scene) -> bool:
         """Whether it has room for blocks of its own, and nobody paused it."""
@@ -131,10 +191,10 @@ class Freeing:
         site = scene.sites.get(store)
         if site is None or site.capacity is None:
             return True
-        room = site.capacity.fill(layer.size) <= scene.max_fill[store]
-        if not room:
-            log.warning("not flattened: no room at the site", image=layer.name, store=store)
-        return room
+        if site.capacity.fill(layer.size) > scene.max_fill[store]:
+            self._say(store, layer.name, "there is no room for blocks of its own")
+            return False
+        return True
 
     async def _tell(self, step: Flatten, store: StoreId) -> None:
         message = f"the manager at {store} makes the copy independent of {step.parent}: {step.why}"
@@ -148,8 +208,9 @@ class Freeing:
         await self._journal.add_events([event])
         log.info(message, image=step.name, store=store)
 
-    def _say(self, store: StoreId, trouble: str) -> None:
-        """Log what keeps it from working, once."""
-        if trouble and self._said.get(store) != trouble:
-            log.warning("cannot look after chains of copies", store=store, why=trouble)
-        self._said[store] = trouble
+    def _say(self, store: StoreId, name: str, trouble: str) -> None:
+        """Log what keeps the site, or one image there, from being looked after: once."""
+        if trouble and self._said.get((store, name)) != trouble:
+            what = "not flattened" if name else "cannot look after chains of copies"
+            log.warning(what, **({"image": name} if name else {}), store=store, why=trouble)
+        self._said[store, name] = trouble

@@ -21,6 +21,7 @@ from edgesync.domain.job import (
     Attempt,
     AttemptId,
     CopyResult,
+    EngineChoice,
     Event,
     EventKind,
     Job,
@@ -34,7 +35,14 @@ from edgesync.domain.job import (
 from edgesync.domain.ports import Clock, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.tuning import Tuning
-from edgesync.execute.wording import beginning, result_event, stall_event, taking_up, what_is_done
+from edgesync.execute.wording import (
+    beginning,
+    result_event,
+    stall_event,
+    taking_up,
+    verification_event,
+    what_is_done,
+)
 from edgesync.plan.retry import remember
 from edgesync.plan.verdict import failed_everywhere
 
@@ -169,9 +177,11 @@ class Recorder:
         verdict = Verdict(results=tuple(results), message=action.reason)
         await self._write(self.journal.settle(action.job, verdict, at=self.clock.now()))
 
-    async def verified(self, job: JobId, verdict: Verdict) -> None:
-        """Record what a comparison found."""
-        await self._write(self.journal.settle(job, verdict, at=self.clock.now()))
+    async def verified(self, job: Job, result: StoreResult) -> None:
+        """Record what a comparison of one copy found, and tell."""
+        now = self.clock.now()
+        event = verification_event(job, result, now)
+        await self._write(self.journal.settle(job.id, Verdict(results=(result,)), events=[event], at=now))
 
     async def _end(
         self, attempt: Attempt, verdict: Verdict, failures: list[Failure], follow_up: Job | None = None
@@ -213,7 +223,7 @@ class Recorder:
             for entry in lost
         ]
 
-    def copy_again(self, image: Image, store: StoreId) -> Job:
+    def copy_again(self, image: Image, store: StoreId, engine: EngineChoice) -> Job:
         """The job that makes a broken copy anew, once it has been taken away."""
         return Job(
             id=JobId(new_id()),
@@ -226,6 +236,7 @@ class Recorder:
             state=JobState.QUEUED,
             stores=(StoreResult(store=store),),
             created_at=self.clock.now(),
+            engine=engine,
         )
 
     def _own_job(self, action: Start, image: Image | None) -> Job:

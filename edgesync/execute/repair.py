@@ -6,12 +6,12 @@ looking again tells what remains to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from edgesync.domain.image import Image, temporary_name
-from edgesync.domain.job import Attempt, CopyResult, Job, StoreResult, Verdict, Work
+from edgesync.domain.image import Image, ImageId, replacement_name, temporary_name
+from edgesync.domain.job import Attempt, CopyResult, EngineChoice, Job, StoreResult, Verdict, Work
 from edgesync.domain.ports import Cluster
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
@@ -34,11 +34,16 @@ MENDS = {
 }
 
 
+Wished = Callable[[ImageId, StoreId], EngineChoice]
+
+
 class RepairEngine:
     """Mends one copy: a repair concerns exactly one store."""
 
-    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str], sealing: Sealing) -> None:
+    def __init__(self, bench: Workbench, *, pools: Mapping[StoreId, str], sealing: Sealing, wished: Wished) -> None:
+        """`wished`: what whoever wants a copy says of the engine that makes it."""
         self._bench = bench
+        self._wished = wished
         self._sealing = sealing
         # By store, for the sentence on how to restore what was trashed.
         self._pools = pools
@@ -88,21 +93,23 @@ class RepairEngine:
         await self._end(attempt, result, follow_up)
 
     async def _sweep(self, attempt: Attempt, store: StoreId, cluster: Cluster) -> None:
-        """Put away what an earlier copy of ours has left unfinished; a plan has just seen that nobody needs it.
+        """Put away what an earlier copy or repair of ours has left unfinished; a plan just saw that nobody needs it.
 
-        As long as this attempt is open, nobody begins to copy the image.
+        As long as this attempt is open, nobody begins to copy the image, or to repair a copy of it.
         """
-        try:
-            await cluster.trash(temporary_name(attempt.image), delay=self._bench.tuning.trash_delay)
-        except NotFoundError:
-            result = _mended(store, NOTHING_TO_MEND)
-        except (ConflictError, UnreachableError) as trouble:
-            # A dead writer's watch ends by itself.
-            await self._bench.recorder.never_sent(attempt, trouble.message)
-            return
-        except PermanentError as refusal:
-            result = _failed(store, told(refusal))
-        else:
+        result = _mended(store, NOTHING_TO_MEND)
+        for name in (temporary_name(attempt.image), replacement_name(attempt.image)):
+            try:
+                await cluster.trash(name, delay=self._bench.tuning.trash_delay)
+            except NotFoundError:
+                continue
+            except (ConflictError, UnreachableError) as trouble:
+                # A dead writer's watch ends by itself.
+                await self._bench.recorder.never_sent(attempt, trouble.message)
+                return
+            except PermanentError as refusal:
+                result = _failed(store, told(refusal))
+                break
             left = "an unfinished copy of edgesync's own, which nobody needs any more"
             result = _mended(store, f"{left}; moved into RBD's trash: {self._way_back(store)}")
         await self._end(attempt, result)
@@ -165,7 +172,8 @@ class RepairEngine:
         await self._end(attempt, _mended(store, f"{NOTHING_TO_MEND}{seen}"), settled=finding is None)
 
     def _taken_off(self, image: Image, store: StoreId, done: str) -> tuple[StoreResult, Job]:
-        return _mended(store, f"{done}; copied again next"), self._bench.recorder.copy_again(image, store)
+        again = self._bench.recorder.copy_again(image, store, self._wished(image.id, store))
+        return _mended(store, f"{done}; copied again next"), again
 
     async def _end(
         self, attempt: Attempt, result: StoreResult, follow_up: Job | None = None, *, settled: bool = True

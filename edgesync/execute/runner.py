@@ -12,6 +12,7 @@ import structlog
 
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, AttemptId
+from edgesync.domain.job import Engine as MovedBy
 from edgesync.domain.ports import Clock
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.execute.wording import what_is_done
@@ -45,6 +46,8 @@ class HandedOver:
 
     # Imports that Glance goes on with by itself.
     imports: int = 0
+    # Copies of edgesync's own, which stand still until then; what has arrived is not sent again.
+    copies: int = 0
     # Removals and repairs that stand still until then.
     others: int = 0
     # Files that were coming in, and of which nothing is kept.
@@ -57,6 +60,9 @@ class HandedOver:
         if self.imports:
             goes = "import goes" if self.imports == 1 else "imports go"
             parts.append(f"{self.imports} {goes} on in Glance, to be followed at the next start")
+        if self.copies:
+            own = "copy of edgesync's own is" if self.copies == 1 else "copies of edgesync's own are"
+            parts.append(f"{self.copies} {own} gone on with at the next start, and nothing is sent twice")
         if self.others:
             rests = "removal or repair is" if self.others == 1 else "removals or repairs are"
             parts.append(f"{self.others} {rests} taken up again at the next start")
@@ -128,8 +134,9 @@ class Runner:
             _, late = await asyncio.wait(tasks, timeout=FAREWELL)
             for task in late:
                 log.warning("does not stop; left to the next daemon", task=task.get_name(), waited=FAREWELL)
-        imports = sum(attempt.work.brings for attempt in left)
-        return HandedOver(imports=imports, others=len(left) - imports, files=files)
+        brought = [attempt for attempt in left if attempt.work.brings]
+        copies = sum(attempt.engine is MovedBy.RBD for attempt in brought)
+        return HandedOver(imports=len(brought) - copies, copies=copies, others=len(left) - len(brought), files=files)
 
     def _start(self, attempt: Attempt, run: Callable[[Attempt], Awaitable[None]]) -> None:
         self._attempts[attempt.id] = attempt

@@ -1,4 +1,4 @@
-"""Carries out verifications: one comparison at a time at each site, those that persons ask for and those of the scrub.
+"""Carries out the verifications that persons ask for.
 
 A verification that is broken off is begun again by the next daemon: its job is in the journal.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from edgesync.domain.action import Check
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult, Verdict
+from edgesync.domain.job import CopyResult, StoreResult
+from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, TransientError
-from edgesync.execute.rbd.comparison import Comparison, Found
+from edgesync.execute.rbd.comparison import Comparison
 from edgesync.execute.workbench import Workbench
 from edgesync.plan.verifying import worth_mending
 
@@ -33,7 +35,6 @@ class Verifier:
         self._comparison = comparison
         self._on_end = on_end
         self._tasks: dict[tuple[ImageId, StoreId], asyncio.Task[None]] = {}
-        self._turns: dict[StoreId, asyncio.Lock] = {}
 
     @property
     def running(self) -> frozenset[tuple[ImageId, StoreId]]:
@@ -47,11 +48,6 @@ class Verifier:
             task = asyncio.create_task(self._guarded(check), name=f"verification {check.image} {check.store}")
             self._tasks[copy] = task
             task.add_done_callback(lambda _: self._over(copy))
-
-    async def look(self, image: ImageId, store: StoreId) -> Found:
-        """Compare one copy when it is its turn at the site."""
-        async with self._turn(store):
-            return await self._comparison.look(image, store)
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
@@ -73,20 +69,32 @@ class Verifier:
 
     async def _check(self, check: Check) -> None:
         job, store = check.job, check.store
-        async with self._turn(store):
-            found = await self._comparison.look(check.image, store, since=job.created_at if job.deep else None)
+        found = await self._comparison.look(check.image, store, since=job.created_at if job.deep else None)
         finding = found.finding
         if finding is not None and worth_mending(job, finding, self._bench.hub):
             # The planner has it mended, and that ends the job's wait.
             return
-        result = found.result
-        if result.result is CopyResult.FAILED and await self._bench.trouble(store):
-            raise TransientError(result.reason, remedy="It is compared when the site answers again.")
-        await self._bench.recorder.verified(job.id, Verdict(results=(result,)))
+        result = found.result if finding is None else _with_finding(found.result, finding, mend=job.mend)
+        if result.result is CopyResult.FAILED and (silent := await self._silent(store)):
+            raise TransientError(result.reason, remedy=f"It is compared when {silent} answers again.")
+        await self._bench.recorder.verified(job, result)
 
-    def _turn(self, store: StoreId) -> asyncio.Lock:
-        return self._turns.setdefault(store, asyncio.Lock())
+    async def _silent(self, store: StoreId) -> StoreId | None:
+        """Which of the two that a comparison asks does not answer: the copy's site, or the hub."""
+        for asked in (store, self._bench.hub):
+            if await self._bench.trouble(asked):
+                return asked
+        return None
 
     def _over(self, copy: tuple[ImageId, StoreId]) -> None:
         del self._tasks[copy]
         self._on_end()
+
+
+def _with_finding(result: StoreResult, finding: Finding, *, mend: bool) -> StoreResult:
+    """What is wrong beside the data, and what keeps it all from being mended where somebody asks for that."""
+    # Every other defect is the result.
+    parts = [result.reason, finding.detail] if finding.defect is Defect.UNPROTECTED else [result.reason]
+    if mend:
+        parts.append(f"not mended, since {finding.obstacle or 'all copies are made from the one at the hub'}")
+    return replace(result, reason="; ".join(parts))

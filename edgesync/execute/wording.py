@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from edgesync.domain.blocks import Extent
 from edgesync.domain.copy import Stall
-from edgesync.domain.job import Attempt, CopyResult, Engine, Event, EventKind, StoreResult, Work
+from edgesync.domain.job import Attempt, CopyResult, Engine, Event, EventKind, Job, StoreResult, Work
 from edgesync.errors import EdgesyncError
 
 _COPIES = {
@@ -26,6 +28,8 @@ _EVENT_OF = {
     Work.UNLIST: _REPAIRS,
     Work.RENEW: _REPAIRS,
 }
+# Damaged ranges that are named before they are only counted.
+NAMED = 10
 # The reason of a repair that found its copy in order, or gone.
 NOTHING_TO_MEND = "nothing to mend any more"
 
@@ -50,6 +54,14 @@ def stall_event(attempt: Attempt, stall: Stall, at: datetime) -> Event:
         store=stall.store,
         job=attempt.job,
     )
+
+
+def verification_event(job: Job, entry: StoreResult, at: datetime) -> Event:
+    """The line of history for the comparison of one copy."""
+    sound = entry.result is CopyResult.SOUND
+    kind = EventKind.COPY_VERIFIED if sound else EventKind.VERIFICATION_FAILED
+    message = f"{entry.result}: {entry.reason}" if entry.result is not CopyResult.FAILED else entry.reason
+    return Event(at=at, kind=kind, message=message, image=job.image, store=entry.store, job=job.id)
 
 
 def beginning(attempt: Attempt) -> str:
@@ -86,3 +98,11 @@ def what_is_done(attempt: Attempt) -> str:
 def told(error: EdgesyncError) -> str:
     """A refusal with its remedy, as the reason of a result."""
     return f"{error.message} {error.remedy}".strip()
+
+
+def ranges(extents: Sequence[Extent]) -> str:
+    """Damaged pieces by name, offset-end in bytes, and how much that is."""
+    named = ", ".join(f"{extent.offset}-{extent.end - 1}" for extent in extents[:NAMED])
+    more = f" and {len(extents) - NAMED} more" if len(extents) > NAMED else ""
+    kib = sum(extent.length for extent in extents) / 1024
+    return f"{len(extents)} damaged range{'s' if len(extents) > 1 else ''} ({kib:g} KiB): bytes {named}{more}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from edgesync.domain.copy import StallCause
 from edgesync.domain.image import UNFINISHED, ImageId, temporary_name
-from edgesync.domain.job import Attempt, CopyResult, Engine, StoreResult
+from edgesync.domain.job import Attempt, AttemptId, CopyResult, Engine, StoreResult
 from edgesync.domain.store import StoreId
 from edgesync.expose.lag import Lags, asked_at
-from edgesync.expose.picture import Showcase
+from edgesync.expose.picture import Picture, Showcase
 
 COPY_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 WAIT_SECONDS = (1, 10, 60, 300, 900, 3600, 14400, 43200, 86400, 259200)
@@ -24,6 +26,8 @@ class CopyCounters:
         self._lags = lags
         # Bytes that copies under way have written so far, by their RBD name and store.
         self._sending: dict[tuple[str, StoreId], int] = {}
+        # Since when the copies under way had been missing: once Glance lists one, it is missing no more.
+        self._late: dict[tuple[AttemptId, StoreId], datetime] = {}
         ended = ["store", "engine", "result"]
         self._results = self._counter(
             "edgesync_copy_results", "Copies and imports that ended, by store, engine and result.", ended
@@ -62,6 +66,15 @@ class CopyCounters:
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
 
+    def ticked(self, picture: Picture) -> None:
+        """The next picture was made; the lags are still those of the one before."""
+        self._late = {
+            (attempt.id, store): since
+            for attempt in picture.ledger.attempts
+            for store in attempt.stores
+            if (since := self._since(attempt, store)) is not None
+        }
+
     def stalled(self, store: StoreId, cause: StallCause) -> None:
         """An import of ours ceased to get on."""
         self._stalls.labels(store, cause.value).inc()
@@ -98,9 +111,12 @@ class CopyCounters:
         found = picture.world.images.get(image) if picture is not None else None
         return (found.size or 0) if found is not None else 0
 
+    def _since(self, attempt: Attempt, store: StoreId) -> datetime | None:
+        return self._late.get((attempt.id, store)) or self._lags.since(attempt.image, store)
+
     def _wait(self, attempt: Attempt, store: StoreId) -> None:
         picture = self._showcase.picture
         asked = asked_at(picture, attempt) if picture is not None else None
-        known = [at for at in (asked, self._lags.since(attempt.image, store)) if at is not None]
+        known = [at for at in (asked, self._since(attempt, store)) if at is not None]
         if known:
             self._waits.observe(max(0.0, (attempt.started_at - min(known)).total_seconds()))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgesync.domain.action import Waiting
+from edgesync.domain.action import Start, Waiting
 from edgesync.domain.copy import Stall
 from edgesync.domain.job import Attempt, Job, StoreResult, Work
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import JobView, StoreResultView
+from edgesync.expose.ways import engine_of, way_of
 
 
 def job_view(job: Job, picture: Picture | None, notes: Sequence[str] = ()) -> JobView:
@@ -55,7 +56,16 @@ def _result_view(job: Job, entry: StoreResult, picture: Picture | None) -> Store
     waiting = next((waiting for waiting in _waits_of(job, picture) if entry.store in waiting.stores), None)
     if waiting is not None:
         view.waiting, view.until = f"{waiting.reason}: {waiting.why}", waiting.until
+        view.engine = waiting.engine or ""
+    elif start := _starting(job, entry, picture):
+        view.engine, view.way = engine_of(start.work, start.engine), way_of(picture, start, [entry.store])
     return view
+
+
+def _starting(job: Job, entry: StoreResult, picture: Picture) -> Start | None:
+    """What is about to bring the image to this store, for this job or for another one."""
+    starts = picture.plan.starts if job.work.brings else ()
+    return next((start for start in starts if start.image == job.image and entry.store in start.stores), None)
 
 
 def _stall_of(entry: StoreResult, attempt: Attempt | None, picture: Picture) -> Stall | None:

@@ -86,6 +86,8 @@ def _rivals(picture: Picture, image: Image) -> CopyView:
 
 def _missing(picture: Picture, image: Image, store: StoreId) -> CopyView:
     waits = [waiting for waiting in picture.waits.get(image.id, ()) if store in waiting.stores]
+    # A job that waits for an engine by name keeps nobody else's copy away: what that waits for tells more.
+    waits.sort(key=lambda waiting: waiting.reason is WaitReason.ENGINE)
     failure = picture.ledger.failures.get((image.id, store))
     wanted = store in picture.asked.get(image.id, ()) or store in picture.wants.stores(image.id)
     if failure is not None and not wanted:
@@ -115,7 +117,7 @@ def what_next(picture: Picture, finding: Finding) -> str:
         for start in picture.plan.starts
     ):
         return "it is mended next"
-    if finding.obstacle:
+    if finding.obstacle and (finding.image, finding.store) not in picture.situation.provable:
         return f"it is left alone: {finding.obstacle}" + ("; that passes" if finding.passing else "")
     return _why_not_mended(picture, finding, attempt)
 

@@ -117,6 +117,7 @@ class Metrics:
         if not good:
             self._failed_ticks.inc()
         if self._showcase.picture is not None:
+            self.copies.ticked(self._showcase.picture)
             self.lags.update(self._showcase.picture)
             for store in self._showcase.picture.world.topology.stores:
                 for result in (CopyResult.SOUND, CopyResult.DAMAGED, CopyResult.FAILED):

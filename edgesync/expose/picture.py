@@ -14,26 +14,24 @@ from edgesync.domain.site import BreakerState, Site
 from edgesync.domain.store import StoreId, StoreSettings
 from edgesync.domain.world import Ledger, World
 from edgesync.plan.budget import Budget
-from edgesync.plan.situation import Rules
+from edgesync.plan.layering import Layering
+from edgesync.plan.situation import Rules, Situation
 from edgesync.plan.wants import Wants
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """The last tick's world and plan, and the live progress."""
+    """What the last tick planned from, its plan, and the live progress."""
 
-    world: World
-    wants: Wants
-    ledger: Ledger
+    # Whatever is planned for people, they are told what the daemon would do: from the same as it.
+    situation: Situation
     plan: Plan
-    budget: Budget
     # The board's own mapping: it moves on between ticks.
     progress: Mapping[tuple[ImageId, StoreId], Progress]
     # Imports of ours that do not get on. As live as the progress.
     stalls: Mapping[AttemptId, Stall] = field(default_factory=dict)
-    rules: Rules = field(default_factory=Rules)
-    # Bytes per second that recent copies into a store made.
-    rates: Mapping[StoreId, float] = field(default_factory=dict)
+    # What copies that start send, where somebody has looked: for `plan` and dry runs.
+    ways: Mapping[tuple[ImageId, StoreId], Layering] = field(default_factory=dict)
     attempts: Mapping[ImageId, Attempt] = field(init=False)
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.
@@ -52,6 +50,26 @@ class Picture:
         object.__setattr__(self, "asked", asked)
         object.__setattr__(self, "attempts", attempts)
         object.__setattr__(self, "waits", waits)
+
+    @property
+    def world(self) -> World:
+        return self.situation.world
+
+    @property
+    def wants(self) -> Wants:
+        return self.situation.wants
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.situation.ledger
+
+    @property
+    def budget(self) -> Budget:
+        return self.situation.budget
+
+    @property
+    def rules(self) -> Rules:
+        return self.situation.rules
 
     def site(self, store: StoreId) -> Site:
         """What is known of a store's site; of one that was never looked at, nothing bad."""

@@ -10,20 +10,25 @@ from edgesync.domain.image import ImageId
 from edgesync.domain.job import Attempt, Work
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
+from edgesync.expose.ways import bytes_of, engine_of, way_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanRow:
     """One line of a plan."""
 
-    # The work to start (copy, import, remove, trash, protect, unlist, renew, verify), or `running`, or `wait`.
+    # The work to start, by the words of `Work`; or `running`, or `wait`.
     action: str
     image: ImageId
     name: str
     stores: tuple[StoreId, ...]
-    # Bytes to be copied, over all stores.
+    # Who moves the data of copies; empty: nobody, or that is not decided yet.
+    engine: str
+    # To all stores together: what goes over the lines where that is known, else the size of the copies.
     bytes: int
     why: str
+    # Why that engine, and what it sends where that is known.
+    way: str = ""
     # When a wait ends, where that is known.
     until: str | None = None
 
@@ -45,20 +50,30 @@ def image_rows(picture: Picture, image: ImageId) -> Iterator[PlanRow]:
 
 def _rows(picture: Picture, plan: Plan, attempts: Iterable[Attempt]) -> Iterator[PlanRow]:
     for start in plan.starts:
-        yield _row(picture, start.work.value, start.image, start.stores, start.why, moves=start.work.brings)
+        engine = engine_of(start.work, start.engine)
+        row = _row(picture, start.work.value, start.image, start.stores, start.why, engine, moves=start.work.brings)
+        yield replace(row, way=way_of(picture, start, start.stores))
     for check in plan.checks:
         why = f"{check.job.requested_by} asked for it (job {check.job.id})"
         yield _row(picture, Work.VERIFY.value, check.image, (check.store,), why, moves=False)
     for attempt in attempts:
-        why = f"{attempt.work} for job {attempt.job}"
-        yield _row(picture, "running", attempt.image, attempt.stores, why, moves=attempt.work.brings)
+        why, engine = f"{attempt.work} for job {attempt.job}", engine_of(attempt.work, attempt.engine)
+        yield _row(picture, "running", attempt.image, attempt.stores, why, engine, moves=attempt.work.brings)
     for waiting in plan.waiting:
-        row = _row(picture, "wait", waiting.image, tuple(sorted(waiting.stores)), f"{waiting.reason}: {waiting.why}")
+        why, stores = f"{waiting.reason}: {waiting.why}", tuple(sorted(waiting.stores))
+        row = _row(picture, "wait", waiting.image, stores, why, waiting.engine or "")
         yield replace(row, until=waiting.until.isoformat() if waiting.until else None)
 
 
 def _row(
-    picture: Picture, action: str, image_id: ImageId, stores: tuple[StoreId, ...], why: str, *, moves: bool = True
+    picture: Picture,
+    action: str,
+    image_id: ImageId,
+    stores: tuple[StoreId, ...],
+    why: str,
+    engine: str = "",
+    *,
+    moves: bool = True,
 ) -> PlanRow:
     image = picture.world.images.get(image_id)
     name = image.name if image else next((job.image_name for job in picture.ledger.jobs if job.image == image_id), "")
@@ -67,6 +82,7 @@ def _row(
         image=image_id,
         name=name,
         stores=stores,
-        bytes=(image.size or 0) * len(stores) if image and moves else 0,
+        engine=engine,
+        bytes=bytes_of(picture, image_id, stores) if moves else 0,
         why=why,
     )

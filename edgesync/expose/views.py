@@ -165,8 +165,10 @@ class StoreResultView(BaseModel):
     until: datetime | None = None
     # Why it does not get on, and what happens next.
     stalled: str = ""
-    # Who moves the data just now; empty: nobody.
+    # Who moves the data just now, or will at its turn; empty: nobody, or that is not decided yet.
     engine: str = ""
+    # Of a copy that starts next: why that engine, and what it sends where that is known.
+    way: str = ""
 
 
 class JobView(BaseModel):

@@ -6,15 +6,16 @@ packed, because packing takes too long for one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, select
+from sqlalchemy import Row, and_, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgesync.domain.blocks import KnownDigests, Verification
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
+from edgesync.journal.batches import batches
 from edgesync.journal.records import digests_values, to_verification, verification_values
 from edgesync.journal.tables import digests, events, verifications
 
@@ -31,9 +32,22 @@ async def packed_digests(connection: AsyncConnection, image: ImageId) -> Row[Any
     return (await connection.execute(select(digests).where(digests.c.image_id == image))).one_or_none()
 
 
+async def digested(connection: AsyncConnection, images: Collection[ImageId]) -> frozenset[ImageId]:
+    found: set[ImageId] = set()
+    for batch in batches(images):
+        found.update(await connection.scalars(select(digests.c.image_id).where(digests.c.image_id.in_(batch))))
+    return frozenset(found)
+
+
 async def forget_image(connection: AsyncConnection, image: ImageId) -> None:
     for table in (digests, verifications):
         await connection.execute(delete(table).where(table.c.image_id == image))
+
+
+async def forget_copies(connection: AsyncConnection, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+    key = tuple_(verifications.c.image_id, verifications.c.store_id)
+    for batch in batches(copies):
+        await connection.execute(delete(verifications).where(key.in_(batch)))
 
 
 async def add_verification(

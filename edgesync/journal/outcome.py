@@ -66,7 +66,9 @@ async def finish_attempt(
     return True
 
 
-async def settle(connection: AsyncConnection, job: JobId, verdict: Verdict, at: datetime) -> None:
+async def settle(
+    connection: AsyncConnection, job: JobId, verdict: Verdict, events: Sequence[Event], at: datetime
+) -> None:
     settled = await read.job(connection, job)
     results = [entry for entry in verdict.results if entry.store in settled.pending]
     await makers.claim_found(connection, settled.image, job, results, at)
@@ -74,6 +76,7 @@ async def settle(connection: AsyncConnection, job: JobId, verdict: Verdict, at: 
         await _hand_out(connection, entry, jobs.c.id == job, settled.image)
     await makers.forget_gone(connection, settled.image, settled.work, results)
     await _forget(connection, settled.image, results)
+    await add_events(connection, events)
     await end_jobs(connection, settled.image, at)
 
 

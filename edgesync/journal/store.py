@@ -83,8 +83,8 @@ class SqlJournal:
     async def drop_attempt(self, attempt: AttemptId) -> None:
         await self._write(withdraw.drop_attempt, attempt)
 
-    async def settle(self, job: JobId, verdict: Verdict, *, at: datetime) -> None:
-        await self._write(outcome.settle, job, verdict, at)
+    async def settle(self, job: JobId, verdict: Verdict, *, events: Sequence[Event] = (), at: datetime) -> None:
+        await self._write(outcome.settle, job, verdict, events, at)
 
     async def cancel(self, job: JobId, *, by: str, at: datetime) -> Job:
         return await self._write(withdraw.cancel, job, by, at)
@@ -103,8 +103,14 @@ class SqlJournal:
         row = await self._read(blocks.packed_digests, image)
         return await asyncio.to_thread(to_known_digests, row) if row is not None else None
 
+    async def digested(self, images: Collection[ImageId]) -> frozenset[ImageId]:
+        return await self._read(blocks.digested, images)
+
     async def forget_image(self, image: ImageId) -> None:
         await self._write(blocks.forget_image, image)
+
+    async def forget_copies(self, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+        await self._write(blocks.forget_copies, copies)
 
     async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
         await self._write(blocks.add_verification, image, store, verification)

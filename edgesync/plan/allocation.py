@@ -10,7 +10,7 @@ from itertools import groupby
 from edgesync.domain.action import Start, Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import Engine
+from edgesync.domain.job import Engine, Work
 from edgesync.domain.site import BreakerState
 from edgesync.domain.store import StoreId
 from edgesync.plan.budget import Room, Slots
@@ -133,11 +133,11 @@ class Allocation:
         if draft is not None or image in self._busy:
             first = f"the copy to {', '.join(draft.stores)}" if draft else "something else"
             why = f"{first} goes first: one action per image"
-            yield Waiting(image=image, stores=stores, reason=WaitReason.IN_FLIGHT, why=why)
+            yield _waiting(candidate, stores, WaitReason.IN_FLIGHT, why)
             return
         if full := self._room.lacking(stores, candidate.size):
             why = self._room.explain(full, candidate.size)
-            yield Waiting(image=image, stores=full, reason=WaitReason.CAPACITY, why=why)
+            yield _waiting(candidate, full, WaitReason.CAPACITY, why)
             stores -= full
         if stores:
             yield self._without_slot(candidate, stores)
@@ -152,7 +152,7 @@ class Allocation:
             reason, why = WaitReason.IN_FLIGHT, "an all-or-nothing copy of this image goes first"
         else:
             why = "the import slots of its store are taken"
-        return Waiting(image=candidate.demand.image, stores=stores, reason=reason, why=why)
+        return _waiting(candidate, stores, reason, why)
 
 
 def _queues(tier: Sequence[Candidate]) -> dict[StoreId, Iterator[Candidate]]:
@@ -171,6 +171,11 @@ def _queue(store: StoreId, tier: Sequence[Candidate]) -> Iterator[Candidate]:
     )
 
 
+def _waiting(candidate: Candidate, stores: Stores, reason: WaitReason, why: str) -> Waiting:
+    engine = candidate.engine if candidate.work is Work.COPY else None
+    return Waiting(image=candidate.demand.image, stores=stores, reason=reason, why=why, engine=engine)
+
+
 def _joined(draft: Start | None, candidate: Candidate, stores: Sequence[StoreId]) -> Start:
     demand = candidate.demand
     if draft is not None:
@@ -187,5 +192,6 @@ def _joined(draft: Start | None, candidate: Candidate, stores: Sequence[StoreId]
         why=demand.why,
         work=candidate.work,
         engine=candidate.engine,
+        moved=candidate.moved,
         choice=demand.engine,
     )

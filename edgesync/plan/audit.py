@@ -85,9 +85,10 @@ def defect_of(look: Look) -> Defect | None:
         return Defect.WRONG_SIZE
     if not look.rbd.snapshot:
         return Defect.NO_SNAPSHOT
-    if not look.rbd.protected:
-        return Defect.UNPROTECTED
-    return Defect.DAMAGED if look.damage else None
+    # Before the protection: what is damaged is made anew, and that is protected.
+    if look.damage:
+        return Defect.DAMAGED
+    return None if look.rbd.protected else Defect.UNPROTECTED
 
 
 def judge(look: Look, *, grace: timedelta, now: datetime) -> Finding | None:
@@ -120,12 +121,16 @@ def outlook(finding: Finding) -> str:
             f"left alone, since {finding.obstacle}: look at {where} with `rbd info`, and remove it if nobody needs it"
         )
     if finding.obstacle:
-        return f"left alone, since {finding.obstacle}: look at {where} with `rbd info` and `rbd snap ls`"
+        proven = "unless its digests prove it whole, " if finding.defect is Defect.NO_SNAPSHOT else ""
+        return f"left alone, {proven}since {finding.obstacle}: look at {where} with `rbd info` and `rbd snap ls`"
     if finding.defect is Defect.UNPROTECTED:
         return "it can be mended without a human: protect the snapshot again"
     if finding.defect is Defect.DAMAGED:
         return "it can be mended without a human: make it good again from the hub's copy"
-    return "it can be mended without a human: take the location away and copy the image again"
+    again = "take the location away and copy the image again"
+    if finding.defect is Defect.NO_SNAPSHOT:
+        return f"it can be mended without a human: take the snapshot if its digests prove it whole, else {again}"
+    return f"it can be mended without a human: {again}"
 
 
 def _under_way(look: Look, defect: Defect, grace: timedelta, now: datetime) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import EngineChoice, Job, Origin, Work
 from edgesync.domain.policy import Policy
-from edgesync.domain.store import StoreId
+from edgesync.domain.store import StoreId, Topology
 from edgesync.domain.world import Ledger
 from edgesync.plan.wants import NOWHERE, Wants
 
@@ -65,12 +66,15 @@ class Demand:
         return f"{self.requested_by} asked for it (job {self.job.id})"
 
 
-def demands(ledger: Ledger, wants: Wants) -> list[Demand]:
-    """All demands for copies, most urgent first. What a job asks for is not asked for again by a policy."""
+def demands(ledger: Ledger, wants: Wants, *, stuck: Callable[[Demand], Set[StoreId]]) -> list[Demand]:
+    """All demands for copies, most urgent first. What a job asks for is not asked for again by a policy.
+
+    `stuck`: the stores of a job that wait for an engine which can't go there. They keep no policy's copy away.
+    """
     found = [_of_job(job) for job in ledger.jobs if job.work.brings and job.pending]
     claimed: dict[ImageId, set[StoreId]] = {}
     for demand in found:
-        claimed.setdefault(demand.image, set()).update(demand.stores)
+        claimed.setdefault(demand.image, set()).update(demand.stores - stuck(demand))
     for image, want in wants.gaps.items():
         claims = claimed.get(image, NOWHERE)
         for policy, share in want.shares:
@@ -102,6 +106,16 @@ def _of_policy(image: ImageId, policy: Policy, stores: frozenset[StoreId]) -> De
         priority=policy.priority,
         policy=policy,
     )
+
+
+def engine_wished(image: ImageId, store: StoreId, *, ledger: Ledger, wants: Wants, topology: Topology) -> EngineChoice:
+    """What whoever wants that copy most urgently says of the engine; nobody: as edgesync sees fit."""
+    jobs = (job for job in ledger.jobs if job.work.brings and job.image == image and store in job.pending)
+    asking = [_of_job(job) for job in jobs]
+    want = wants.images.get(image)
+    wanting = [policy for policy in want.policies if store in policy.targets(topology.writable)] if want else []
+    asking += [_of_policy(image, policy, frozenset({store})) for policy in wanting]
+    return min(asking, key=lambda demand: demand.order).engine if asking else EngineChoice.AUTO
 
 
 def awaits_data(job: Job | None, image: Image | None) -> bool:

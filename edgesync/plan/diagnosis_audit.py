@@ -117,6 +117,11 @@ def _remedy(finding: Finding, mending: Mending) -> str:
             return "The daemon protects it again by itself, after its next audit."
         case Defect.DAMAGED:
             return "The daemon makes it good again from the hub's by itself, after its next audit."
+        case Defect.NO_SNAPSHOT:
+            return (
+                "The daemon takes the snapshot by itself where digests prove the copy whole, else takes the location "
+                "away and copies the image again, after its next audit."
+            )
         case _:
             return "The daemon takes the location away and copies the image again by itself, after its next audit."
 

@@ -8,19 +8,23 @@ The answer depends on little, and is the same for most images: `Engines` keeps i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
+from edgesync.domain.image import Image
 from edgesync.domain.job import Engine, EngineChoice
 from edgesync.domain.store import StoreId
 from edgesync.plan.breaker import explain
 from edgesync.plan.budget import some_of
+from edgesync.plan.demand import Demand
 from edgesync.plan.situation import Situation
 
 Stores = frozenset[StoreId]
 
 # Whose blocks are the disk's: any other format is Nova's to convert.
 FORMATS = ("raw", "bare")
+# What a person may do instead, whatever is in the way.
+_OTHERWISE = "ask for another engine: --engine auto lets Glance copy what edgesync can't"
 # Glance's types of stores that are in Ceph. It does not tell everybody: "" is any.
 KINDS = frozenset({"rbd", ""})
 
@@ -34,6 +38,8 @@ class Means:
     clusters: Stores
     # Why some of these can't be worked with now, as a clause that follows the store's name. Treat as read-only.
     troubles: Mapping[StoreId, str] = field(default_factory=dict)
+    # Stores that are not in Ceph, by Glance's word: no time mends that.
+    foreign: Stores = frozenset()
     # Whether Glance shows locations, and lets us add them; None: nobody has seen yet.
     locations: bool | None = None
     # False: the operator has turned the engine off.
@@ -52,6 +58,16 @@ class Question:
     at_hub: bool
     # All or nothing: all of the stores by one engine.
     together: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hindrance:
+    """Why the rbd engine can't make a copy."""
+
+    # One sentence, without its full stop.
+    why: str
+    # What a person has to do about it; empty: it may pass by itself.
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +96,20 @@ class Engines:
         return known
 
 
-def means_of(situation: Situation, *, locations: bool | None) -> Means:
-    """The means as a plan's situation shows them; `locations` as in `Means`."""
+def question_of(demand: Demand, image: Image, stores: Stores, hub: StoreId) -> Question:
+    """Who is to bring an image to these of a demand's stores."""
+    return Question(
+        choice=demand.engine,
+        stores=stores,
+        disk_format=image.disk_format,
+        container_format=image.container_format,
+        at_hub=hub in image.stores,
+        together=not demand.allow_failure,
+    )
+
+
+def means_of(situation: Situation) -> Means:
+    """The means as a plan's situation shows them."""
     stores = situation.world.topology.stores
     clusters = frozenset(store for store in stores if situation.budget.settings(store).ceph is not None)
     troubles = {store: trouble for store in clusters if (trouble := _trouble(store, situation))}
@@ -89,7 +117,8 @@ def means_of(situation: Situation, *, locations: bool | None) -> Means:
         hub=situation.world.topology.hub,
         clusters=clusters,
         troubles=troubles,
-        locations=locations,
+        foreign=frozenset(store for store, seen in stores.items() if seen.type not in KINDS),
+        locations=situation.locations,
         enabled=situation.rules.rbd,
     )
 
@@ -108,49 +137,83 @@ def divide(question: Question, means: Means) -> tuple[Share, ...]:
     return tuple(shares)
 
 
+def never(question: Question, means: Means) -> Hindrance | None:
+    """What keeps copies waiting for good that are asked for by the rbd engine; None: they go, sooner or later."""
+    edges = question.stores - {means.hub}
+    if question.choice is not EngineChoice.RBD or not edges:
+        return None
+    found = (*_hindrances(question, means), *_at_stores(edges, means))
+    return next((hindrance for hindrance in found if hindrance.remedy), None)
+
+
 def _among_edges(question: Question, edges: Stores, means: Means) -> Iterator[Share]:
     instead = Engine.COPY_IMAGE if question.choice is EngineChoice.AUTO else None
-    obstacle = _obstacle(question, means)
-    obstacles = {obstacle: edges} if obstacle else _obstacles(edges, means)
-    if obstacles and question.together:
-        why = some_of(list(obstacles), between="; ") + ("" if obstacle else "; all or nothing goes by one engine")
-        yield Share(stores=edges, engine=instead, why=why)
+    general = next(_hindrances(question, means), None)
+    hindered = {general: edges} if general else _at_stores(edges, means)
+    if hindered and question.together:
+        why = some_of([hindrance.why for hindrance in hindered], between="; ")
+        yield Share(stores=edges, engine=instead, why=why + ("" if general else "; all or nothing goes by one engine"))
         return
-    for why, stores in obstacles.items():
-        yield Share(stores=stores, engine=instead, why=why)
+    for hindrance, stores in hindered.items():
+        yield Share(stores=stores, engine=instead, why=hindrance.why)
         edges -= stores
     if edges:
         why = f"the image is raw, and edgesync reaches the clusters of {means.hub} and {some_of(sorted(edges))}"
         yield Share(stores=edges, engine=Engine.RBD, why=why)
 
 
-def _obstacle(question: Question, means: Means) -> str:
-    """What keeps the rbd engine from copying the image anywhere; empty: nothing."""
+def _hindrances(question: Question, means: Means) -> Iterator[Hindrance]:
+    """What keeps the rbd engine from copying the image anywhere."""
     hub = means.hub
     if not means.enabled:
-        return "the rbd engine is turned off (rbd.enabled)"
+        yield Hindrance(
+            why="the rbd engine is turned off (rbd.enabled)",
+            remedy=f"turn it on in the configuration, rbd.enabled: true; {_OTHERWISE}",
+        )
     if (question.disk_format, question.container_format) != FORMATS:
         found = f"{question.disk_format or 'unknown'}/{question.container_format or 'unknown'}"
-        return f"the image is {found}, and the rbd engine copies {'/'.join(FORMATS)} only"
+        yield Hindrance(
+            why=f"the image is {found}, and the rbd engine copies {'/'.join(FORMATS)} only",
+            remedy=f"{_OTHERWISE}; or convert it, qemu-img convert -O raw, and upload that",
+        )
     if not question.at_hub:
-        return f"the image is not at {hub}, where the rbd engine reads it"
+        yield Hindrance(why=f"the image is not at {hub}, where the rbd engine reads it")
     if hub not in means.clusters:
-        return f"edgesync has no `ceph:` settings for {hub}"
+        yield _unknown({hub})
     if hub in means.troubles:
-        return f"{hub} {means.troubles[hub]}"
+        yield _troubled(hub, means)
     if means.locations is None:
-        return "nobody has seen yet whether Glance shows locations, by which a copy of edgesync's own is registered"
-    return "" if means.locations else "Glance shows no locations, by which a copy of edgesync's own is registered"
+        yield Hindrance(
+            why="nobody has seen yet whether Glance shows locations, by which a copy of edgesync's own is registered"
+        )
+    elif not means.locations:
+        yield Hindrance(
+            why="Glance shows no locations, by which a copy of edgesync's own is registered",
+            remedy=f"set show_multiple_locations = true in glance-api.conf; {_OTHERWISE}",
+        )
 
 
-def _obstacles(edges: Stores, means: Means) -> dict[str, Stores]:
+def _at_stores(edges: Stores, means: Means) -> dict[Hindrance, Stores]:
     """Those of the stores that the rbd engine can't copy to, by the reason."""
     found = {}
     if unknown := edges - means.clusters:
-        found[f"edgesync has no `ceph:` settings for {some_of(sorted(unknown))}"] = unknown
+        found[_unknown(unknown)] = unknown
     for store in sorted(edges & means.clusters & means.troubles.keys()):
-        found[f"{store} {means.troubles[store]}"] = frozenset({store})
+        found[_troubled(store, means)] = frozenset({store})
     return found
+
+
+def _unknown(stores: Set[StoreId]) -> Hindrance:
+    names = sorted(stores)
+    return Hindrance(
+        why=f"edgesync has no `ceph:` settings for {some_of(names)}",
+        remedy=f"add stores.{names[0]}.ceph to the configuration; {_OTHERWISE}",
+    )
+
+
+def _troubled(store: StoreId, means: Means) -> Hindrance:
+    remedy = f"name stores in Ceph only; {_OTHERWISE}" if store in means.foreign else ""
+    return Hindrance(why=f"{store} {means.troubles[store]}", remedy=remedy)
 
 
 def _trouble(store: StoreId, situation: Situation) -> str:

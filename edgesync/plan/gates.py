@@ -11,7 +11,7 @@ from datetime import datetime
 
 from edgesync.domain.copy import Failure, WaitReason
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import Origin, Work
+from edgesync.domain.job import Engine, Origin, Work
 from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Policy
 from edgesync.domain.site import Defect, Finding
@@ -19,6 +19,7 @@ from edgesync.domain.store import StoreId
 from edgesync.plan.breaker import explain
 from edgesync.plan.budget import Room, some_of
 from edgesync.plan.demand import Demand
+from edgesync.plan.engine_choice import Engines, question_of
 from edgesync.plan.rollout import held_back
 from edgesync.plan.situation import Situation
 from edgesync.plan.timetable import Timetable
@@ -56,9 +57,10 @@ Held = Iterator[tuple[Stores, Obstacle]]
 class Gates:
     """The gates of one plan. What depends on a store alone is found out once."""
 
-    def __init__(self, situation: Situation, room: Room) -> None:
+    def __init__(self, situation: Situation, room: Room, engines: Engines) -> None:
         self._situation = situation
         self._room = room
+        self._engines = engines
         self._topology = situation.world.topology
         self._hub = self._topology.hub
         self._writable = self._topology.writable
@@ -179,11 +181,15 @@ class Gates:
 
     def _too_late(self, demand: Demand, image: Image | None, stores: Stores) -> Held:
         """Where `overrun: stop` is set: a running import can't be stopped, so one that would run over isn't started."""
-        if demand.urgent:
+        if demand.urgent or image is None:
             return
-        for closes, late in self._timetable.too_late(stores, _size(image)).items():
-            why = f"it would run beyond its window, which closes at {closes:%H:%M} UTC (overrun: stop)"
-            yield late, Obstacle(reason=WaitReason.WINDOW, why=why)
+        closing = self._timetable.closing(stores)
+        question = question_of(demand, image, closing, self._hub)
+        for share in self._engines.shares(question) if closing else ():
+            engine = share.engine or Engine.COPY_IMAGE
+            for closes, late in self._timetable.too_late(share.stores, _size(image), engine).items():
+                why = f"it would run beyond its window, which closes at {closes:%H:%M} UTC (overrun: stop)"
+                yield late, Obstacle(reason=WaitReason.WINDOW, why=why)
 
     def _failed(self, demand: Demand, _image: Image | None, stores: Stores) -> Held:
         """Policies wait after a failure, and the way to the hub does; whoever asks by hand wants it tried."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgesync.domain.action import Action, Follow, Plan
 from edgesync.plan.allocation import Allocation
 from edgesync.plan.budget import Room, Slots
+from edgesync.plan.engine_choice import Engines, means_of
 from edgesync.plan.gates import Gates
 from edgesync.plan.settlement import plan_settlements
 from edgesync.plan.sifting import Sieve
@@ -25,7 +26,8 @@ def make_plan(situation: Situation) -> Plan:
 
     upkeep, held = plan_upkeep(situation)
     checks, unready = plan_checks(situation)
-    candidates, waiting = Sieve(situation, Gates(situation, room)).run()
+    engines = Engines(means_of(situation))
+    candidates, waiting = Sieve(situation, Gates(situation, room, engines), engines).run()
     taken = [start.image for start in upkeep]
     starts, left = Allocation(situation, slots, room, taken).run(candidates)
     return Plan(actions=(*actions, *upkeep, *starts, *checks), waiting=(*held, *waiting, *left, *unready))

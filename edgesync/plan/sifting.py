@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from edgesync.domain.action import Waiting
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image
-from edgesync.domain.job import Engine, Work
+from edgesync.domain.job import Engine, EngineChoice, Work
 from edgesync.domain.store import StoreId
 from edgesync.plan.demand import Demand, awaits_data, demands
-from edgesync.plan.engine_choice import Engines, Question, Share, means_of
+from edgesync.plan.engine_choice import Engines, Share, question_of
 from edgesync.plan.gates import Gates, Obstacle
 from edgesync.plan.settlement import promised_until
 from edgesync.plan.situation import Situation
@@ -44,18 +44,18 @@ class Candidate:
 class Sieve:
     """Takes up the demands one by one."""
 
-    def __init__(self, situation: Situation, gates: Gates) -> None:
+    def __init__(self, situation: Situation, gates: Gates, engines: Engines) -> None:
         self._situation = situation
         self._gates = gates
         self._hub = situation.world.topology.hub
-        self._engines = Engines(means_of(situation, locations=situation.locations))
+        self._engines = engines
         self._attempts = {attempt.image: attempt for attempt in situation.ledger.attempts if attempt.work.brings}
         self._candidates: list[Candidate] = []
         self._waiting: list[Waiting] = []
 
     def run(self) -> tuple[list[Candidate], list[Waiting]]:
         """The candidates are in the order of the demands: most urgent first."""
-        for demand in demands(self._situation.ledger, self._situation.wants):
+        for demand in demands(self._situation.ledger, self._situation.wants, stuck=self._stuck):
             image = self._situation.world.images.get(demand.image)
             stores = demand.stores
             if attempt := self._attempts.get(demand.image):
@@ -85,17 +85,17 @@ class Sieve:
             for share in self._shares(demand, image, ready):
                 self._share(demand, image, share)
 
+    def _stuck(self, demand: Demand) -> Stores:
+        """Those of its stores that only wait for the engine that was asked for by name."""
+        image = self._situation.world.images.get(demand.image)
+        if demand.engine is not EngineChoice.RBD or image is None:
+            return frozenset()
+        shares = self._shares(demand, image, demand.stores)
+        return frozenset[StoreId]().union(*(share.stores for share in shares if share.engine is None))
+
     def _shares(self, demand: Demand, image: Image, ready: Stores) -> tuple[Share, ...]:
         """The ready stores by the engine that copies to them."""
-        question = Question(
-            choice=demand.engine,
-            stores=ready,
-            disk_format=image.disk_format,
-            container_format=image.container_format,
-            at_hub=self._hub in image.stores,
-            together=not demand.allow_failure,
-        )
-        return self._engines.shares(question)
+        return self._engines.shares(question_of(demand, image, ready, self._hub))
 
     def _share(self, demand: Demand, image: Image, share: Share) -> None:
         if share.engine is None:

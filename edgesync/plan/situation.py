@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from edgesync.domain.image import Image, ImageId
-from edgesync.domain.job import AttemptId
+from edgesync.domain.job import AttemptId, Engine
 from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Policy, Repair
 from edgesync.domain.store import StoreId
@@ -58,8 +58,8 @@ class Situation:
     served: Mapping[StoreId, datetime] = field(default_factory=dict)
     # Retries into a store within the last hour.
     retries: Mapping[StoreId, int] = field(default_factory=dict)
-    # Bytes per second that recent copies into a store made.
-    rates: Mapping[StoreId, float] = field(default_factory=dict)
+    # Bytes per second that recent copies into a store made, by each engine: of the images' sizes.
+    rates: Mapping[tuple[StoreId, Engine], float] = field(default_factory=dict)
     # Copies that were mended or should have been a moment ago: not again so soon.
     resting: Set[tuple[ImageId, StoreId]] = field(default_factory=frozenset)
     # Copies that are being compared with their images.
@@ -84,6 +84,10 @@ class Situation:
         """Whether a site answers, as far as is known."""
         site = self.world.sites.get(store)
         return site is None or admits(site.breaker, self.now, running=0)
+
+    def pause(self, image: ImageId, store: StoreId) -> Pause | None:
+        """A pause that covers this copy."""
+        return next((pause for pause in self.ledger.pauses if pause.covers(image, store)), None)
 
     def paused_place(self, store: StoreId) -> Pause | None:
         """The pause of a whole store, or of everything, that covers this one."""

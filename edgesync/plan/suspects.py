@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from edgesync.domain.image import UNFINISHED, Image, ImageId
+from edgesync.domain.image import REPAIR, UNFINISHED, Image, ImageId
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.plan.audit import is_image_id
@@ -32,8 +32,8 @@ def names_of_images(names: Collection[str]) -> frozenset[ImageId]:
 
 
 def unfinished_copies(names: Collection[str]) -> frozenset[ImageId]:
-    """Images of which there is a copy that edgesync has begun, and not finished."""
-    begun = {ImageId(name.removesuffix(UNFINISHED)) for name in names if name.endswith(UNFINISHED)}
+    """Images of which there is a copy, or the replacement of one, that edgesync has begun, and not finished."""
+    begun = {ImageId(name.removesuffix(UNFINISHED).removesuffix(REPAIR)) for name in names if name.endswith(UNFINISHED)}
     return names_of_images(begun)
 
 

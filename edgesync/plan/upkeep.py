@@ -71,24 +71,28 @@ def _repairs(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
 
 
 def _asked(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
-    """What persons want mended that have had it verified: whatever the configuration says of repairs."""
+    """What persons want mended that have had it verified: whatever the configuration says of repairs.
+
+    What may be proven whole gets its snapshot by edgesync's own job. The person's goes on waiting: for the comparison
+    of what was sealed, or, where there was no proof, for the repair that does without.
+    """
     for job in situation.ledger.jobs:
         for store in sorted(job.pending) if job.work is Work.VERIFY else ():
             finding = to_mend(job, store, situation)
-            if finding is None or job.image in taken or not situation.admitted(store):
+            if finding is None or job.image in taken or not _mendable_as_asked(finding, situation):
                 continue
-            if (image := situation.world.images.get(job.image)) is not None and not situation.locked(image):
-                yield Start(
-                    image=job.image,
-                    stores=(store,),
-                    allow_failure=True,
-                    job=job.id,
-                    origin=job.origin,
-                    requested_by=job.requested_by,
-                    priority=job.priority,
-                    why=f"{finding.detail}, and {job.requested_by} asked for its repair (job {job.id})",
-                    work=_REPAIR_OF[finding.defect],
-                )
+            seal = _sealable(finding, situation)
+            yield Start(
+                image=job.image,
+                stores=(store,),
+                allow_failure=True,
+                job=None if seal else job.id,
+                origin=Origin.REPAIR if seal else job.origin,
+                requested_by=OURSELVES if seal else job.requested_by,
+                priority=job.priority,
+                why=f"{finding.detail}, and {job.requested_by} asked for its repair (job {job.id})",
+                work=Work.SEAL if seal else _REPAIR_OF[finding.defect],
+            )
 
 
 def _sweepings(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
@@ -121,6 +125,17 @@ def _needless(image_id: ImageId, store: StoreId, situation: Situation) -> str:
     if store in image.stores:
         return "the copy is there"
     return "" if store in situation.wants.stores(image_id) else "nobody wants the copy any more"
+
+
+def _mendable_as_asked(finding: Finding, situation: Situation) -> bool:
+    """Whoever asks does not ask the settings, nor for a rest. All else holds as for what edgesync does unasked."""
+    image = situation.world.images.get(finding.image)
+    if image is None or not image.active or finding.store not in image.stores or situation.locked(image):
+        return False
+    if not situation.admitted(finding.store) or situation.pause(finding.image, finding.store) is not None:
+        return False
+    unlists = _REPAIR_OF[finding.defect] is Work.UNLIST and not _sealable(finding, situation)
+    return not unlists or _unlistable(finding, image, situation)
 
 
 def _mendable(finding: Finding, situation: Situation) -> bool:
@@ -224,4 +239,4 @@ def _touchable(image_id: ImageId, store: StoreId, situation: Situation) -> bool:
     image = situation.world.images.get(image_id)
     if (image_id, store) in situation.resting or (image is not None and situation.locked(image)):
         return False
-    return not any(pause.covers(image_id, store) for pause in situation.ledger.pauses)
+    return situation.pause(image_id, store) is None

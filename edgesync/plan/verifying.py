@@ -1,7 +1,8 @@
 """Verifications that persons asked for: which comparisons start now, and what the others wait for.
 
-A comparison only reads: it needs no attempt, so neither do copies of the image wait for it nor it for them. One goes on
-at each site at a time. What a person wants mended besides is left to `upkeep`, once its comparison has been made.
+A comparison only reads: it needs no attempt, and copies of the image to other stores go on beside it; where the copy
+itself is being repaired or removed, it waits. One goes on at each site at a time. What a person wants mended besides is
+left to `upkeep`, once its comparison has been made.
 """
 
 from __future__ import annotations
@@ -72,11 +73,14 @@ def _pending(situation: Situation) -> Iterator[tuple[Job, StoreId]]:
 
 
 def _obstacle(job: Job, store: StoreId, situation: Situation) -> Waiting | None:
-    if pause := next((pause for pause in situation.ledger.pauses if pause.covers(job.image, store)), None):
+    if pause := situation.pause(job.image, store):
         return _wait(job, store, WaitReason.PAUSED, f"{pause.scope} is paused by {pause.by}")
     if not situation.admitted(store):
         why = f"the site {explain(situation.world.sites[store].breaker)}"
         return _wait(job, store, WaitReason.STORE_DOWN, why)
+    attempts = situation.ledger.attempts
+    if any(attempt.image == job.image and store in attempt.stores for attempt in attempts):
+        return _wait(job, store, WaitReason.IN_FLIGHT, "something is being done to the copy")
     if (finding := to_mend(job, store, situation)) is not None:
         return _wait(job, store, WaitReason.IN_FLIGHT, f"{finding.detail}; it is mended first")
     return None

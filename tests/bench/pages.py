@@ -84,9 +84,7 @@ async def _main(images: int, stores: int, minutes: float) -> None:
 
 
 def _picture(case: Situation) -> Picture:
-    return Picture(
-        world=case.world, wants=case.wants, ledger=case.ledger, plan=make_plan(case), budget=case.budget, progress={}
-    )
+    return Picture(situation=case, plan=make_plan(case), progress={})
 
 
 async def _measured(browser: Browser, what: str, picture: Picture, address: str) -> Row:
@@ -166,7 +164,8 @@ async def _watched(browser: Browser, pictures: Mapping[str, Picture], minutes: f
             number += 1
             base = (one, other)[number % 2]
             at = base.world.at + timedelta(seconds=number)
-            shown.picture = replace(base, world=replace(base.world, at=at))
+            world = replace(base.world, at=at)
+            shown.picture = replace(base, situation=replace(base.situation, world=world))
             if now - looked >= LOOK or number == 10:
                 looked = now
                 heap, nodes = await _memory(cdp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from edgesync.domain.blocks import KnownDigests, Verification
@@ -23,9 +23,16 @@ class BlockNotes:
     async def digests(self, image: ImageId) -> KnownDigests | None:
         return self.kept_digests.get(image)
 
+    async def digested(self, images: Collection[ImageId]) -> frozenset[ImageId]:
+        return frozenset(images) & self.kept_digests.keys()
+
     async def forget_image(self, image: ImageId) -> None:
         self.kept_digests.pop(image, None)
         self.verified.pop(image, None)
+
+    async def forget_copies(self, copies: Collection[tuple[ImageId, StoreId]]) -> None:
+        for image, store in copies:
+            self.verified.get(image, {}).pop(store, None)
 
     async def add_verification(self, image: ImageId, store: StoreId, verification: Verification) -> None:
         self.verified.setdefault(image, {})[store] = verification

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,26 +72,37 @@ def breakable(lab: Lab) -> Iterator[Lab]:
     mend(lab)
 
 
-@pytest.fixture
-def daemon(lab: Lab, tmp_path: Path) -> Iterator[DaemonProcess]:
+@contextmanager
+def prepared(lab: Lab, folder: Path, *, rbd: bool = False) -> Iterator[DaemonProcess]:
     """A daemon, not yet started, that knows the sites' Ceph, in a lab to break; nothing is left of it in the end."""
     clear(lab)
-    with daemon_of(lab, tmp_path) as prepared:
-        yield prepared
-        prepared.stop()
+    with daemon_of(lab, folder, rbd=rbd) as process:
+        yield process
+        process.stop()
         mend(lab)
-        prepared.forget_images()
+        process.forget_images()
+
+
+@pytest.fixture
+def daemon(lab: Lab, tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon of the test's own, whose copies Glance makes."""
+    with prepared(lab, tmp_path) as process:
+        yield process
 
 
 @pytest.fixture
 def mover(lab: Lab, tmp_path: Path) -> Iterator[DaemonProcess]:
     """The same, with the rbd engine."""
-    clear(lab)
-    with daemon_of(lab, tmp_path, rbd=True) as prepared:
-        yield prepared
-        prepared.stop()
-        mend(lab)
-        prepared.forget_images()
+    with prepared(lab, tmp_path, rbd=True) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def shared_mover(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """One with the rbd engine for all tests of a module, which runs."""
+    with prepared(lab, tmp_path_factory.mktemp("mover"), rbd=True) as process:
+        process.start()
+        yield process
 
 
 @pytest.fixture(scope="session")

@@ -306,10 +306,12 @@ class DaemonProcess:
 
 
 @contextmanager
-def daemon_of(lab: Lab, folder: Path, *, ceph: bool = True, rbd: bool = False) -> Iterator[DaemonProcess]:
+def daemon_of(
+    lab: Lab, folder: Path, *, ceph: bool = True, rbd: bool = False, quick: bool = True
+) -> Iterator[DaemonProcess]:
     """A configuration in a folder of its own, not yet started, whose policy means only the images of this test.
 
-    Copies are Glance's to make, unless `rbd` is given.
+    Copies are Glance's to make, unless `rbd` is given. It looks and tries again more often than it does as delivered.
     Whatever runs in the end is stopped.
     """
     tag = f"t{uuid4().hex[:8]}"
@@ -323,7 +325,7 @@ def daemon_of(lab: Lab, folder: Path, *, ceph: bool = True, rbd: bool = False) -
         "journal": {"url": f"sqlite+aiosqlite:///{folder}/journal.db"},
         "api": {"listen": f"127.0.0.1:{lab.api_port}"},
         "rbd": {"enabled": rbd, "deadline": "10s"},
-        **QUICK,
+        **(QUICK if quick else {}),
     }
     config.write_text(yaml.safe_dump(settings, sort_keys=False))
     with api.login(lab) as admin:

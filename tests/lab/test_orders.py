@@ -48,7 +48,8 @@ def test_a_dry_run_tells_and_changes_nothing(daemon: DaemonProcess) -> None:
     daemon.until_at(golden, "dcn0")
     told = did(daemon, "copy", other, "--all-stores", "--urgent", "--dry-run")
     now, later = [line.split(maxsplit=2)[2] for line in told.splitlines()[1:]]
-    assert now.split() == ["dcn0", "64.0", "MiB", "would", "start", "now"]
+    by_glance = "copy-image: the rbd engine is turned off (rbd.enabled)"
+    assert now.split() == ["dcn0", "64.0", "MiB", "would", "start", "now;", *by_glance.split()]
     assert later.startswith("dcn1 ")
     assert "would wait: paused: store dcn1 is paused by" in later
     assert "new switches" in later

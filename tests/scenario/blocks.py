@@ -24,8 +24,10 @@ def noise(length: int, seed: int = 1) -> bytes:
 def at(
     stage: Stage, store: str, method: str, deed: Callable[[], Awaitable[object] | object], *, number: int = 1
 ) -> None:
-    """Do something right before the engine's n-th call of a method at a store."""
+    """Do something right before the engine's n-th call of a method at a store. The test fails if there is none."""
     blocks = stage.blocks[store]
+    awaited = f"{method} number {number} at {store}"
+    stage.awaited.append(awaited)
     calls: Counter[str] = Counter()
     further = blocks.before
 
@@ -33,6 +35,7 @@ def at(
         await further(called, name)
         calls[called] += 1
         if called == method and calls[called] == number:
+            stage.awaited.remove(awaited)
             done = deed()
             if isinstance(done, Awaitable):
                 await done

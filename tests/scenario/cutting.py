@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from edgesync.domain.block_ports import Blocks, Writing
@@ -14,7 +15,7 @@ from tests.scenario.stage import Outside
 # What changes something: in the journal, at Glance, at a site.
 WRITES = frozenset(
     {"add_job", "start_attempt", "attach_task", "finish_attempt", "drop_attempt", "settle", "cancel", "pause"}
-    | {"resume", "add_events", "trim", "keep_digests", "forget_image", "add_verification"}
+    | {"resume", "add_events", "trim", "keep_digests", "forget_image", "forget_copies", "add_verification"}
 )
 REQUESTS = frozenset({"copy_image", "delete_from_store", "create_image", "stage", "import_image", "delete_image"})
 REQUESTS |= {"add_location"}
@@ -87,9 +88,33 @@ class _Watched:
 
 
 class _WatchedBlocks(_Watched):
-    """Steps through the scissors at each write, too."""
+    """Steps through the scissors at each write, too, and where a dead writer is cut off."""
 
     @asynccontextmanager
-    async def writing(self, name: str) -> AsyncIterator[Writing]:
-        async with self._behind.writing(name) as image:
-            yield cast("Writing", _Watched(image, {"write"}, self._scissors))
+    async def writing(self, name: str, *, take_over: bool = False) -> AsyncIterator[Writing]:
+        if take_over:
+            await self._scissors.step("before take_over")
+        async with self._behind.writing(name, take_over=take_over) as image:
+            if take_over:
+                await self._scissors.step("after take_over")
+            yield cast("Writing", _Watched(image, {"write", "write_all"}, self._scissors))
+
+
+def made(folder: Path) -> Path:
+    """A folder of its own for one life."""
+    folder.mkdir()
+    return folder
+
+
+async def first_of(tale: Awaitable[None], scissors: Scissors) -> bool:
+    """True when the tale was cut off before its end."""
+    telling, falling = asyncio.ensure_future(tale), asyncio.create_task(scissors.fall())
+    try:
+        await asyncio.wait({telling, falling}, return_when=asyncio.FIRST_COMPLETED)
+        if not scissors.cut:
+            telling.result()
+        return scissors.cut
+    finally:
+        telling.cancel()
+        falling.cancel()
+        await asyncio.gather(telling, falling, return_exceptions=True)

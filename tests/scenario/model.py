@@ -19,7 +19,14 @@ from edgesync.domain.job import AttemptId, CopyResult, EventKind
 from edgesync.domain.policy import Repair
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError
-from edgesync.expose.requests import CopyRequest, ImportRequest, PauseRequest, RemovalRequest, Scope
+from edgesync.expose.requests import (
+    CopyRequest,
+    ImportRequest,
+    PauseRequest,
+    RemovalRequest,
+    Scope,
+    VerificationRequest,
+)
 from tests.fakes.glance import MIB, FakeImage, LoseAnswer, RefusalError, Reset
 from tests.fakes.glance.faults import Fault
 from tests.scenario.cutting import Scissors
@@ -239,6 +246,11 @@ class Model:
         taken = await self.ask(self.stage.running.intake.import_image(request))
         if taken is not None:
             await self.ask(self.stage.running.intake.receive(taken.jobs[0].id, _data(whole=whole), "alice"))
+
+    async def verify(self, number: int, stores: Sequence[str], deep: bool, repair: bool) -> None:
+        image = self.images[number % len(self.images)]
+        request = VerificationRequest(image=image, stores=tuple(stores), deep=deep, repair=repair)
+        await self.ask(self.stage.running.intake.verify(request))
 
     async def cancel(self, number: int) -> None:
         jobs = (await self.stage.running.journal.ledger()).jobs

@@ -112,6 +112,8 @@ class Stage:
     blocks: Mapping[str, FakeBlocks] = field(default_factory=dict)
     outside: Outside = field(default_factory=Outside)
     daemon: Daemon | None = None
+    # Moments at which something was to happen, and that have not come.
+    awaited: list[str] = field(default_factory=list)
 
     @property
     def running(self) -> Daemon:
@@ -310,7 +312,7 @@ async def set_stage(
         with ExitStack() as hasty:
             for name, value in HASTE.items():
                 hasty.enter_context(patch(f"edgesync.execute.rbd.{name}", value))
-            yield Stage(
+            stage = Stage(
                 fake=fake,
                 clock=clock,
                 folder=folder,
@@ -320,3 +322,5 @@ async def set_stage(
                 ceph=frozenset(reached),
                 blocks={store: FakeBlocks(pools[store]) for store in stores} if blocks else {},
             )
+            yield stage
+            assert stage.awaited == [], "these moments never came"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from edgesync.domain.blocks import MIB
 from edgesync.domain.job import CopyResult, EventKind, JobState
 from edgesync.expose.requests import CopyRequest
 from tests.scenario.blocks import BLOCK, EDGES, good, noise, once
-from tests.scenario.cutting import Scissors
+from tests.scenario.cutting import Scissors, first_of, made
 from tests.scenario.stage import Outside, Stage, set_stage
 
 # Independent parts of the whole, so that they can run side by side.
@@ -50,11 +49,6 @@ async def test_of_an_image_that_is_deleted_meanwhile_nothing_stays(tmp_path: Pat
     at = part + 1
     while await told(tmp_path / str(at), by_policy, at, deleted=True):
         at += PARTS
-
-
-def made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 async def told(folder: Path, tale: Tale, at: int, *, deleted: bool = False) -> bool:
@@ -103,17 +97,3 @@ async def check(stage: Stage, image: str) -> None:
     attempts = await stage.attempts(image)
     assert all(entry.result is CopyResult.COPIED for attempt in attempts for entry in attempt.results)
     assert sorted(str(event.store) for event in await stage.events(EventKind.COPY_DONE)) == list(EDGES)
-
-
-async def first_of(tale: Awaitable[None], scissors: Scissors) -> bool:
-    """True when the tale was cut off before its end."""
-    telling, falling = asyncio.ensure_future(tale), asyncio.create_task(scissors.fall())
-    try:
-        await asyncio.wait({telling, falling}, return_when=asyncio.FIRST_COMPLETED)
-        if not scissors.cut:
-            telling.result()
-        return scissors.cut
-    finally:
-        telling.cancel()
-        falling.cancel()
-        await asyncio.gather(telling, falling, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from edgesync.domain.policy import Match, Policy
 from edgesync.errors import ConflictError
 from edgesync.expose.requests import CopyRequest, ImportRequest, PauseRequest, RemovalRequest, Scope
 from tests.fakes.glance import MIB
-from tests.scenario.cutting import Scissors
+from tests.scenario.cutting import Scissors, first_of, made
 from tests.scenario.stage import GOLDEN, STORES, Outside, Stage, set_stage
 
 # Independent parts of the whole, so that they can run side by side.
@@ -149,11 +148,6 @@ async def test_the_story_ends_the_same_wherever_it_is_cut(tmp_path: Path, part: 
     assert at > 10 * PARTS, "there should be more steps to be cut at"
 
 
-def made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
-
-
 async def told(folder: Path, at: int) -> bool:
     """Tell the story with a cut at this step, and then to its end; False when it ended before that step."""
     async with set_stage(made(folder), policies=(GOLDEN, LENT)) as stage:
@@ -161,7 +155,7 @@ async def told(folder: Path, at: int) -> bool:
         stage.outside = scissors
         story = Story(stage)
         async with stage.life():
-            if not await first_of(story, scissors):
+            if not await first_of(story.tell(), scissors):
                 await story.check()
                 return False
         stage.outside = Outside()
@@ -173,17 +167,3 @@ async def told(folder: Path, at: int) -> bool:
                 error.add_note(f"cut at step {at}, {scissors.where}")
                 raise
     return True
-
-
-async def first_of(story: Story, scissors: Scissors) -> bool:
-    """True when the story was cut off before its end."""
-    telling, falling = asyncio.create_task(story.tell()), asyncio.create_task(scissors.fall())
-    try:
-        await asyncio.wait({telling, falling}, return_when=asyncio.FIRST_COMPLETED)
-        if not scissors.cut:
-            telling.result()
-        return scissors.cut
-    finally:
-        telling.cancel()
-        falling.cancel()
-        await asyncio.gather(telling, falling, return_exceptions=True)

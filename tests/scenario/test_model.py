@@ -83,6 +83,7 @@ steps = st.lists(
         step("remove", numbers, edges, flags),
         step("import_uri", some_edges, flags, st.sampled_from([200, 200, 404])),
         step("import_file", some_edges, flags, flags),
+        step("verify", numbers, some_edges, flags, flags),
         step("cancel", numbers),
         step("pause", numbers, edges, flags),
         step("resume"),

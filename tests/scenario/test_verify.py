@@ -3,74 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgesync.domain.blocks import MIB
 from edgesync.domain.copy import CopyState, WaitReason
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult, EventKind, Job, JobState, Work
+from edgesync.domain.job import CopyResult, Engine, EngineChoice, EventKind, JobState, Work
 from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import RequestError
+from edgesync.expose.gauges import sites
 from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
-from tests.fakes.blocks import FakeBlocks
-from tests.scenario.stage import STORES, Stage, set_stage
+from tests.scenario.comparing import compared, finding, flattening, outcome, spread, verify
+from tests.scenario.stage import GOLDEN, STORES, Stage, set_stage
 
+HOUR = 3600.0
 DCN0, DCN1, CENTRAL = StoreId("dcn0"), StoreId("dcn1"), StoreId("central")
 
 
-@asynccontextmanager
-async def compared(folder: Path, **document: Any) -> AsyncIterator[Stage]:
-    """A stage where Glance makes the copies, and edgesync can look into them."""
-    async with set_stage(folder, blocks=True, **{"rbd": {"enabled": False}, **document}) as stage:
-        yield stage
+def known(stage: Stage, store: str, image: str) -> bool:
+    """Whether anybody has compared that copy."""
+    return ImageId(image) in stage.running.sites.sites([StoreId(store)])[StoreId(store)].verified
 
 
-async def spread(stage: Stage, name: str = "rhel", *, mebibytes: int = 24) -> ImageId:
-    """An image whose hash is that of its data, with a copy everywhere."""
-    image = stage.add_raw(name, mebibytes=mebibytes)
-    await stage.until_at(image, *STORES)
-    return image
-
-
-async def verify(stage: Stage, image: str | None = None, **said: Any) -> tuple[Job, ...]:
-    request = VerificationRequest(image=image, all=image is None, **said)
-    return (await stage.running.intake.verify(request)).jobs
-
-
-async def outcome(stage: Stage, image: str, **said: Any) -> dict[str, tuple[CopyResult, str]]:
-    (job,) = await verify(stage, image, **said)
-    ended = await stage.ended(job)
-    return {entry.store: (entry.result, entry.reason) for entry in ended.stores}
-
-
-def finding(stage: Stage, image: str, store: str) -> Defect | None:
-    found = stage.picture.site(StoreId(store)).findings.get(ImageId(image))
-    return found.defect if found else None
-
-
-@asynccontextmanager
-async def flattening(blocks: FakeBlocks) -> AsyncIterator[None]:
-    """The site's manager does what it is told."""
-
-    async def at_work() -> None:
-        while True:
-            blocks.flatten_now()
-            await blocks.cluster.clock.sleep(1)
-
-    task = asyncio.create_task(at_work())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+def oldest(stage: Stage, store: str) -> datetime:
+    """As the metric tells it."""
+    (family,) = [one for one in sites(stage.picture) if one.name == "edgesync_oldest_verification_timestamp_seconds"]
+    (sample,) = [one for one in family.samples if one.labels == {"store": store}]
+    return datetime.fromtimestamp(sample.value, UTC)
 
 
 async def test_sound_copies_are_told_so_and_show_when(tmp_path: Path) -> None:
@@ -213,6 +177,7 @@ async def test_a_daemon_that_dies_in_the_middle_of_a_repair_is_made_up_for(tmp_p
             assert {entry.store: entry.result for entry in ended.stores}[DCN0] is CopyResult.REPAIRED
             assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
             assert [name for name in stage.pool("dcn0").images if name != image] == []
+            assert sum(sent.length for sent in stage.blocks["dcn0"].sent) == 8 * MIB, "nothing twice"
 
 
 async def test_nothing_is_copied_from_a_damaged_hub(tmp_path: Path) -> None:
@@ -228,6 +193,22 @@ async def test_nothing_is_copied_from_a_damaged_hub(tmp_path: Path) -> None:
         stage.fake.forget_location(image, "dcn1")
         stage.fake.remove_orphan("dcn1", image)
         await stage.until(lambda: stage.waits(image, "dcn1", WaitReason.NOT_AT_HUB), "nothing comes from there")
+
+
+async def test_a_hub_whose_disks_have_lost_data_is_damaged(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        unknown, known = await spread(stage), await spread(stage)
+        await outcome(stage, known)
+        for image in (unknown, known):
+            stage.blocks["central"].contents(image).lost.add(17 * MIB)
+        result, reason = (await outcome(stage, unknown))["central"]
+        assert result is CopyResult.DAMAGED
+        assert f"its bytes {16 * MIB}-{18 * MIB - 1}" in reason
+        assert (await outcome(stage, known, deep=True))["central"] == (
+            CopyResult.DAMAGED,
+            f"1 damaged range (64 KiB): bytes {17 * MIB}-{17 * MIB + 65535}",
+        )
+        await stage.until(lambda: finding(stage, unknown, "central") is Defect.DAMAGED, "a finding")
 
 
 async def test_deep_reads_the_hubs_data_again(tmp_path: Path) -> None:
@@ -260,6 +241,122 @@ async def test_a_verification_waits_for_a_pause_and_for_a_dead_site(tmp_path: Pa
         await daemon.intake.resume(Scope(store="dcn0"))
         stage.heal("dcn1")
         assert (await stage.ended(job)).state is JobState.DONE
+
+
+async def test_a_verification_waits_for_a_dead_hub_whose_data_it_needs(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life() as daemon:
+        image = await spread(stage)
+        stage.cut("central")
+        (job,) = await verify(stage, image, stores=("dcn0",))
+        await stage.clock.sleep(300)
+        assert (await daemon.journal.job(job.id)).pending == {DCN0}
+        stage.heal("central")
+        ended = await stage.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.SOUND]
+
+
+async def test_nothing_is_mended_where_somebody_has_paused_it(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage, stage.life() as daemon:
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        await daemon.intake.pause(PauseRequest(image=image))
+        (job,) = await verify(stage, image, repair=True, stores=("dcn0",))
+        await stage.clock.sleep(600)
+        assert (await daemon.journal.job(job.id)).pending == {DCN0}
+        assert {attempt.work for attempt in await stage.attempts(image)} == {Work.COPY}
+        await daemon.intake.resume(Scope(image=image))
+        async with flattening(stage.blocks["dcn0"]):
+            ended = await stage.ended(job)
+        assert [entry.result for entry in ended.stores] == [CopyResult.REPAIRED]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_copy_that_lacks_only_its_snapshot_is_sealed_for_whoever_asks_and_then_compared(
+    tmp_path: Path, whole: bool
+) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        await outcome(stage, image)
+        found = stage.pool("dcn0").image(image)
+        found.snapshot = found.protected = False
+        if not whole:
+            stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        result, _ = (await outcome(stage, image, repair=True, stores=("dcn0",)))["dcn0"]
+        await stage.until_at(image, *STORES)
+        works = {attempt.work for attempt in await stage.attempts(image)}
+        if whole:
+            assert (result, works) == (CopyResult.SOUND, {Work.COPY, Work.SEAL})
+            assert stage.pool("dcn0").image(image).id == found.id
+        else:
+            assert (result, works) == (CopyResult.REPAIRED, {Work.COPY, Work.SEAL, Work.UNLIST})
+        assert stage.pool("dcn0").image(image).protected
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+
+
+async def test_a_copy_that_is_made_again_is_made_by_the_engine_of_the_policy_that_wants_it(tmp_path: Path) -> None:
+    by_glance = replace(GOLDEN, engine=EngineChoice.COPY_IMAGE)
+    async with set_stage(tmp_path, policies=[by_glance], blocks=True) as stage, stage.life():
+        image = stage.add_raw()
+        await stage.until_at(image, *STORES)
+        stage.pool("dcn0").remove(image)
+        await stage.until(lambda: stage.pool("dcn0").has(image), "made again", within=7200)
+        await stage.until_recorded()
+        assert stage.imports(image).count("dcn0") == 2
+        copies = [attempt for attempt in await stage.attempts(image) if attempt.work is Work.COPY]
+        assert {attempt.engine for attempt in copies} == {Engine.COPY_IMAGE}
+
+
+async def test_a_damaged_copy_is_made_good_though_it_is_unprotected_too(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        stage.blocks["dcn0"].contents(image).corrupt(MIB)
+        stage.pool("dcn0").image(image).protected = False
+        async with flattening(stage.blocks["dcn0"]):
+            result, _ = (await outcome(stage, image, repair=True, stores=("dcn0",)))["dcn0"]
+        assert result is CopyResult.REPAIRED
+        assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
+        assert stage.pool("dcn0").image(image).protected
+
+
+async def test_what_was_found_and_what_keeps_it_from_being_mended_is_told_and_in_the_history(tmp_path: Path) -> None:
+    async with compared(tmp_path, audit={"repair": "report"}) as stage, stage.life():
+        image = await spread(stage)
+        stage.pools.clone("dcn0", image, "vms/disk-7")
+        stage.pool("dcn0").image(image).size += MIB
+        stage.pool("dcn1").image(image).protected = False
+        found = await outcome(stage, image)
+        assert found["dcn0"][0] is CopyResult.DAMAGED
+        assert "the RBD image has 25 MiB" in found["dcn0"][1]
+        assert found["dcn1"][0] is CopyResult.SOUND
+        assert found["dcn1"][1].endswith("is not protected")
+        again = await outcome(stage, image, repair=True, stores=("dcn0",))
+        assert again["dcn0"][1].endswith("not mended, since there are clones of it (vms/disk-7)")
+        sound = [event.message for event in await stage.events(EventKind.COPY_VERIFIED)]
+        assert sound == [f"sound: {found['central'][1]}", f"sound: {found['dcn1'][1]}"]
+        bad = [(event.store, event.message) for event in await stage.events(EventKind.VERIFICATION_FAILED)]
+        assert bad == [(DCN0, f"damaged: {found['dcn0'][1]}"), (DCN0, f"damaged: {again['dcn0'][1]}")]
+
+
+async def test_verifications_of_copies_that_are_gone_are_forgotten_everywhere(tmp_path: Path) -> None:
+    async with compared(tmp_path) as stage:
+        async with stage.life() as daemon:
+            image, other = await spread(stage), await spread(stage, "other")
+            first = stage.clock.now()
+            await outcome(stage, image)
+            await stage.clock.sleep(60)
+            await outcome(stage, other)
+            await daemon.intake.pause(PauseRequest(image=image, store="dcn0"))
+            stage.fake.sim.delete_from_store(image, "dcn0", stage.clock.now())
+            await stage.until(lambda: not known(stage, "dcn0", image), "forgotten", within=HOUR)
+            assert set(await daemon.journal.verifications(image)) == {DCN1, CENTRAL}
+            assert oldest(stage, "dcn0") > first + timedelta(seconds=60)
+        stage.fake.delete_image(other)
+        async with stage.life() as daemon:
+            await stage.until(
+                lambda: known(stage, "dcn1", image) and not known(stage, "dcn1", other), "the other", within=HOUR
+            )
+            await stage.clock.sleep(60)
+            assert await daemon.journal.verifications(other) == {}
 
 
 async def test_all_images_are_verified_those_first_that_were_longest_ago(tmp_path: Path) -> None:

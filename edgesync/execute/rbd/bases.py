@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +19,6 @@ from edgesync.domain.image import Image, ImageId
 from edgesync.domain.ports import Cluster, Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
-from edgesync.execute.rbd.original import Original
 from edgesync.plan.kinship import Kinship, kinship
 from edgesync.plan.layering import Candidate, Comparisons, FullCopy, Layered, LayeringRules, choose
 
@@ -37,10 +37,18 @@ class Shelf:
     rules: LayeringRules
 
 
+class Digested(Protocol):
+    """Who knows what images hold; an `Original` does, of those at the hub."""
+
+    async def digests(self, image: Image) -> Digests:
+        """NotFoundError where there are none, or what looking raises."""
+        ...
+
+
 class Bases:
     """For one new image."""
 
-    def __init__(self, image: Image, shelf: Shelf, journal: Journal, original: Original) -> None:
+    def __init__(self, image: Image, shelf: Shelf, journal: Journal, original: Digested) -> None:
         self._image = image
         self._shelf = shelf
         self._journal = journal

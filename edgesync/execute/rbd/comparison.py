@@ -1,32 +1,32 @@
 """Compares one copy with its image, three ways: what Glance says, what RBD has, and the data by their digests.
 
-It only reads, so it waits for nothing and nothing waits for it. What changes under its eyes, it does not judge.
+It only reads, so copies and repairs don't wait for it nor it for them: only one comparison goes on at each site at a
+time. What changes under its eyes, it does not judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.blocks import Digests, Extent, Verification
+from edgesync.domain.blocks import Digests, Verification
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import CopyResult, StoreResult
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
-from edgesync.execute.rbd.reference import Reference
+from edgesync.execute.rbd.reference import Pace, Reference
 from edgesync.execute.rbd.source import SourceDamagedError
-from edgesync.execute.wording import told
+from edgesync.execute.wording import ranges, told
 from edgesync.execute.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
-# Damaged ranges that are named before they are only counted.
-NAMED = 10
 # What does not keep the data from being compared.
 COMPARABLE = {Defect.DAMAGED, Defect.UNPROTECTED}
 # Told of each comparison's result.
@@ -40,8 +40,10 @@ class Found:
     result: StoreResult
     # As the site has it now; None: nothing is wrong, or nobody could look.
     finding: Finding | None = None
-    # Bytes of the image.
+    # Bytes of the image whose data were looked at.
     size: int = 0
+    # That was remembered: the data were compared, or their source was found damaged.
+    recorded: bool = False
 
 
 class Comparison:
@@ -54,73 +56,71 @@ class Comparison:
         self._blocks = blocks
         self._reference = reference
         self._on_compared = on_compared
+        self._turns: dict[StoreId, asyncio.Lock] = {}
 
-    async def look(self, image_id: ImageId, store: StoreId, *, since: datetime | None = None) -> Found:
-        """Compare a copy; with `since`, with data at the hub that were read and hashed since then.
+    async def look(
+        self, image_id: ImageId, store: StoreId, *, since: datetime | None = None, pace: Pace | None = None
+    ) -> Found:
+        """Compare a copy when it is its turn at the site; what has to be read at the hub first is read at that pace.
 
-        What keeps it from being compared is the result. Raises what the journal raises.
+        With `since`, compare it with data at the hub that were read and hashed since then. What keeps it from being
+        compared is the result. Raises nothing of its own.
         """
         try:
-            found = await self._compared(image_id, store, since)
+            found = await self._compared(image_id, store, since, pace)
         except EdgesyncError as trouble:
             found = Found(result=_unseen(store, told(trouble)))
         self._on_compared(store, found.result.result)
         log.info("copy verified", image=image_id, store=store, result=found.result.result, reason=found.result.reason)
         return found
 
-    async def _compared(self, image_id: ImageId, store: StoreId, since: datetime | None) -> Found:
+    async def _compared(self, image_id: ImageId, store: StoreId, since: datetime | None, pace: Pace | None) -> Found:
         image = await self._bench.look(image_id)
         if store not in image.stores:
             return Found(result=_unseen(store, "Glance lists no copy there"))
-        cluster = self._bench.clusters.get(store)
-        if cluster is None or store not in self._blocks:
-            return Found(result=_unseen(store, f"Ceph is not configured for {store}"))
+        if store not in self._blocks:
+            why = f"Ceph is not configured for {store}; give stores.{store}.ceph in the configuration"
+            return Found(result=_unseen(store, why))
         finding = await self._bench.sites.re_examine(image_id, store)
         if finding is not None and finding.defect not in COMPARABLE:
             return Found(result=_result(store, CopyResult.DAMAGED, finding.detail), finding=finding)
-        rbd = await cluster.inspect(image_id)
-        damage = await self._damage(image, store, since)
+        known, damage = await self._wanted(image, store, since, pace)
+        async with self._turns.setdefault(store, asyncio.Lock()):
+            return await self._at_site(image, store, known, damage, since)
+
+    async def _wanted(
+        self, image: Image, store: StoreId, since: datetime | None, pace: Pace | None
+    ) -> tuple[Digests | None, str]:
+        """What the copy is compared with, if that is known; and what is wrong with it in any case.
+
+        SourceDamagedError for the copies of an image that has no good data at the hub: nothing can be said of them.
+        """
+        try:
+            return await self._reference.digests(image, since=since, pace=pace), ""
+        except SourceDamagedError as damaged:
+            if store != self._bench.hub:
+                raise
+            # The ranges can be told, where the digests of the good data are still known.
+            return await self._reference.known(image), damaged.message.rstrip(".")
+
+    async def _at_site(
+        self, image: Image, store: StoreId, known: Digests | None, damage: str, since: datetime | None
+    ) -> Found:
+        rbd = await self._bench.clusters[store].inspect(image.id)
+        if known is not None:
+            have = await self._blocks[store].digests(image.id, known.block, snapshot=True)
+            damage = damage if have == known else _told(known, have)
         if damage and await self._changed(image, store, rbd.id):
             return Found(result=_unseen(store, "somebody changed the copy meanwhile"))
         now = self._bench.clock.now()
         verification = Verification(at=now, sound=not damage, damage=damage, rbd_id=rbd.id)
-        await self._bench.sites.verified(image_id, store, verification)
-        finding = await self._bench.sites.re_examine(image_id, store)
+        await self._bench.sites.verified(image.id, store, verification)
+        finding = await self._bench.sites.re_examine(image.id, store)
         if damage:
             result = _result(store, CopyResult.DAMAGED, damage)
         else:
             result = _result(store, CopyResult.SOUND, await self._how(image, store, since))
-        return Found(result=result, finding=finding, size=rbd.size)
-
-    async def _damage(self, image: Image, store: StoreId, since: datetime | None) -> str:
-        """What is wrong with the data, for people; empty: nothing."""
-        try:
-            want = await self._reference.digests(image, since=since)
-        except SourceDamagedError as damaged:
-            if store == self._bench.hub:
-                return await self._at_hub(image, damaged)
-            await self._spoilt(image, damaged)
-            raise
-        return await self._against(want, image, store)
-
-    async def _against(self, want: Digests, image: Image, store: StoreId) -> str:
-        have = await self._blocks[store].digests(image.id, want.block, snapshot=True)
-        return "" if have == want else _told(want, have)
-
-    async def _at_hub(self, image: Image, damaged: SourceDamagedError) -> str:
-        """The ranges, where the digests of the good data are still known; else only that it is so."""
-        known = await self._reference.known(image)
-        named = await self._against(known, image, self._bench.hub) if known is not None else ""
-        return named or damaged.message.rstrip(".")
-
-    async def _spoilt(self, image: Image, damaged: SourceDamagedError) -> None:
-        """What was to be compared with is damaged itself: that is a finding at the hub."""
-        hub = self._bench.hub
-        rbd = await self._bench.clusters[hub].inspect(image.id)
-        damage = await self._at_hub(image, damaged)
-        verification = Verification(at=self._bench.clock.now(), sound=False, damage=damage, rbd_id=rbd.id)
-        await self._bench.sites.verified(image.id, hub, verification)
-        await self._bench.sites.re_examine(image.id, hub)
+        return Found(result=result, finding=finding, size=rbd.size, recorded=True)
 
     async def _changed(self, image: Image, store: StoreId, rbd_id: str) -> bool:
         """Whether it is another copy by now, or none."""
@@ -138,24 +138,6 @@ class Comparison:
             how += f", whose data were read again and have Glance's {image.hash_algo or 'size (it has no hash)'}"
         parent = await self._blocks[store].parent(image.id)
         return f"{how}; layered on {parent}" if parent else how
-
-
-async def note_sound(bench: Workbench, image: ImageId, store: StoreId) -> None:
-    """A copy was compared when it was made; a site that doesn't answer now leaves it to the next verification."""
-    try:
-        rbd = await bench.clusters[store].inspect(image)
-        verification = Verification(at=bench.clock.now(), sound=True, rbd_id=rbd.id)
-        await bench.sites.verified(image, store, verification)
-    except EdgesyncError as trouble:
-        log.warning("verification not recorded", image=image, store=store, why=trouble.message)
-
-
-def ranges(extents: Sequence[Extent]) -> str:
-    """Damaged pieces by name, offset-end in bytes, and how much that is."""
-    named = ", ".join(f"{extent.offset}-{extent.end - 1}" for extent in extents[:NAMED])
-    more = f" and {len(extents) - NAMED} more" if len(extents) > NAMED else ""
-    kib = sum(extent.length for extent in extents) / 1024
-    return f"{len(extents)} damaged range{'s' if len(extents) > 1 else ''} ({kib:g} KiB): bytes {named}{more}"
 
 
 def _told(want: Digests, have: Digests) -> str:

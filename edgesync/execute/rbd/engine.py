@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.blocks import Verification
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, JobId, StoreResult, Verdict
 from edgesync.domain.ports import Journal
@@ -24,12 +23,11 @@ from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.execute.preflight import out_of_reach
 from edgesync.execute.rbd.bases import Shelf
-from edgesync.execute.rbd.comparison import note_sound
 from edgesync.execute.rbd.leftovers import Leftovers
 from edgesync.execute.rbd.lines import Lines
+from edgesync.execute.rbd.noting import note_sound, note_spoilt
 from edgesync.execute.rbd.passage import Passage
 from edgesync.execute.rbd.resources import Resources, shares_of
-from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.record import NO_REST
 from edgesync.execute.workbench import Workbench
@@ -141,7 +139,7 @@ class RbdEngine:
             raise passage.away
         verdict = excused(attempt, passage.verdict(), await self._outages(passage.verdict()))
         if passage.damage is not None:
-            await self._note(attempt, passage.damage)
+            await note_spoilt(self._bench, attempt.image, passage.damage)
         await self._conclude(attempt, verdict, ours=passage.published, damaged=passage.damage is not None)
 
     async def _leave(self, attempt: Attempt, image: Image, missing: Collection[StoreId]) -> None:
@@ -150,26 +148,6 @@ class RbdEngine:
         there = image.stores.intersection(attempt.stores)
         ours = {store for store in there if await leftovers.ours(store)}
         await self._conclude(attempt, _without(attempt, image, missing), ours=ours)
-
-    async def _note(self, attempt: Attempt, damage: SourceDamagedError) -> None:
-        """Show that the hub's copy is broken: nothing more is made of it until somebody verifies that it is sound."""
-        hub = self._bench.hub
-        found = Verification(
-            at=self._bench.clock.now(),
-            sound=False,
-            damage=damage.message.rstrip("."),
-            rbd_id=await self._rbd_id(attempt.image),
-        )
-        await self._bench.sites.verified(attempt.image, hub, found)
-        await self._bench.defect(attempt.image, hub)
-
-    async def _rbd_id(self, image: ImageId) -> str:
-        """Of the hub's RBD image; empty, for any, where nobody can tell now."""
-        try:
-            return (await self._bench.clusters[self._bench.hub].inspect(image)).id
-        except EdgesyncError as trouble:
-            log.warning("cannot see which RBD image is damaged", image=image, why=trouble.message)
-            return ""
 
     async def _conclude(
         self, attempt: Attempt, verdict: Verdict, *, ours: Collection[StoreId], damaged: bool = False

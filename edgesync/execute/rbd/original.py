@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -66,8 +67,11 @@ class Original:
         """
         return await self.known(image) or await self.read(image)
 
-    async def read(self, image: Image) -> Digests:
-        """Those of the data as they are now, whatever is known of them. Raises as `digests`."""
+    async def read(self, image: Image, pace: Callable[[int], Awaitable[None]] | None = None) -> Digests:
+        """Those of the data as they are now, whatever is known of them. Raises as `digests`.
+
+        `pace` is waited for after each piece, with its bytes.
+        """
         promise = promise_of(image)
         hasher = promise.hasher()
         async with self._hub.reading(image.id) as reading:
@@ -76,8 +80,9 @@ class Original:
                 reading, block=block, executor=self._resources.executor, hasher=hasher, wanted=lambda _: True
             )
             async with self._resources.memory.hold(source.holds(AHEAD)), aclosing(source.chunks()) as chunks:
-                async for _ in chunks:
-                    pass
+                async for chunk in chunks:
+                    if pace is not None and chunk.data is not None:
+                        await pace(chunk.length)
         promise.check(hasher)
         await self.keep(image, source.digests)
         return source.digests

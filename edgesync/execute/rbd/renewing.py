@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import structlog
+from functools import partial
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.image import Image
+from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, StoreResult, Verdict
 from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, UnreachableError
-from edgesync.execute.rbd.comparison import note_sound
+from edgesync.execute.rbd.noting import note_sound, note_spoilt
 from edgesync.execute.rbd.reference import Reference
 from edgesync.execute.rbd.renewal import Renewal, Renewed
 from edgesync.execute.rbd.resources import Resources
+from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.repair import RepairEngine
 from edgesync.execute.wording import NOTHING_TO_MEND, told
 from edgesync.execute.workbench import Workbench
 from edgesync.plan.budget import some_of
 
-log = structlog.get_logger(__name__)
+# Why a repair ends in the middle.
+NOT_LISTED = "Glance lists no copy there any more"
 
 
 class RenewalEngine:
@@ -72,34 +73,62 @@ class RenewalEngine:
 
     async def _renew(self, attempt: Attempt) -> None:
         (store,) = attempt.stores
+        renewal = self._renewal(attempt.image, store)
         try:
-            image = await self._bench.look(attempt.image)
-        except NotFoundError:
-            await self._bench.gone(attempt)
-            return
-        if store not in image.stores:
-            await self._end(attempt, CopyResult.FAILED, "Glance lists no copy there any more")
-            return
-        try:
-            renewed = await self._renewal(image, store)
+            image = await self._listed(attempt.image, store)
+            renewed = await renewal.run(await self._reference.digests(image))
+        except NotFoundError as missing:
+            if not await self._withdrawn(attempt, renewal):
+                await self._end(attempt, CopyResult.FAILED, told(missing))
+        except SourceDamagedError as damaged:
+            await note_spoilt(self._bench, attempt.image, damaged)
+            await self._end(attempt, CopyResult.FAILED, told(damaged))
         except (ConflictError, PermanentError) as refusal:
             await self._end(attempt, CopyResult.FAILED, told(refusal))
-            return
-        await note_sound(self._bench, image.id, store)
-        await self._end(attempt, CopyResult.REPAIRED, self._told(renewed))
+        else:
+            await note_sound(self._bench, image.id, store)
+            await self._end(attempt, CopyResult.REPAIRED, self._told(renewed))
 
-    async def _renewal(self, image: Image, store: StoreId) -> Renewed:
-        return await Renewal(
+    def _renewal(self, image: ImageId, store: StoreId) -> Renewal:
+        return Renewal(
             store,
-            image.id,
-            await self._reference.digests(image),
+            image,
             hub=self._blocks[self._bench.hub],
             site=self._blocks[store],
             cluster=self._bench.clusters[store],
             resources=self._resources,
-            clock=self._bench.clock,
             trash_delay=self._bench.tuning.trash_delay,
-        ).run()
+            obstacle=partial(self._obstacle, image, store),
+        )
+
+    async def _listed(self, image_id: ImageId, store: StoreId) -> Image:
+        """The image as Glance shows it now; NotFoundError when it has no copy there, or is gone."""
+        image = await self._bench.look(image_id)
+        if store not in image.stores:
+            raise NotFoundError(NOT_LISTED)
+        return image
+
+    async def _obstacle(self, image_id: ImageId, store: StoreId) -> str:
+        """Why the copy must not be replaced just now; empty: go ahead. Raises as `_listed`."""
+        image = await self._listed(image_id, store)
+        if not image.active:
+            return f"the image became {image.status} in the middle of it"
+        return "somebody else's import holds the image" if await self._bench.locked(image) else ""
+
+    async def _withdrawn(self, attempt: Attempt, renewal: Renewal) -> bool:
+        """Whether there is no such copy any more: then what was made for it goes, and the attempt ends."""
+        (store,) = attempt.stores
+        try:
+            image = await self._bench.look(attempt.image)
+        except NotFoundError:
+            await renewal.withdraw()
+            await self._bench.gone(attempt)
+            return True
+        if store in image.stores:
+            return False
+        await renewal.withdraw()
+        await self._end(attempt, CopyResult.FAILED, NOT_LISTED)
+        return True
 
     def _told(self, renewed: Renewed) -> str:
         done = f"made good again: {renewed.sent / 1024:g} KiB came from {self._bench.hub}"

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from edgesync.domain.block_ports import Reading
 from edgesync.domain.blocks import MIB, Digests, Extent, differing, digests_of, of_zeros
-from edgesync.errors import PermanentError
+from edgesync.errors import PermanentError, UnreadableError
 
 # Read at once: enough for the OSDs to be busy, little enough to hold many.
 CHUNK = 2 * MIB
@@ -103,7 +103,8 @@ class Source:
     async def chunks(self, start: int = 0, *, ahead: int = AHEAD) -> AsyncGenerator[Chunk]:
         """Those from `start` on, a chunk's beginning; up to `ahead` are read before they are asked for.
 
-        Raises what reading raises, and SourceDamagedError where the data have other digests than the known ones.
+        Raises what reading raises, and SourceDamagedError where the data have other digests than the known ones, or
+        can't be read.
         """
         extents = await self._reading.extents()
         offsets = iter(range(start, self._size, self.chunk))
@@ -133,10 +134,17 @@ class Source:
             if not self._wanted(chunk):
                 return chunk
         if _touched(extents, offset, length):
-            chunk = replace(chunk, data=await self._reading.read(offset, length))
+            chunk = replace(chunk, data=await self._data(offset, length))
         if self._known is not None:
             self._compare(chunk, await self._beside(self._digests_of, chunk))
         return chunk
+
+    async def _data(self, offset: int, length: int) -> bytes:
+        """SourceDamagedError where the hub's disks have lost them."""
+        try:
+            return await self._reading.read(offset, length)
+        except UnreadableError as lost:
+            raise SourceDamagedError(lost.message, remedy=UPLOAD_AGAIN) from lost
 
     def _compare(self, chunk: Chunk, found: array[int]) -> None:
         """SourceDamagedError unless they are those that are known: holes count, too, for they may be lost objects."""

@@ -17,6 +17,7 @@ from edgesync.domain.image import ImageId, temporary_name
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, TransientError
 from edgesync.execute.rbd.source import CHUNK
+from edgesync.execute.wording import ranges
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class Target:
         except ConflictError:
             if (left := await self._left(layout, block)) is not None:
                 return left
-            await self.discard()
+            await self._clear()
             return await self._make(layout, block, base)
 
     async def _make(self, layout: Layout, block: int, base: Base | None) -> Prepared:
@@ -69,6 +70,15 @@ class Target:
             return Prepared(have=of_zeros(layout.size, block))
         await self.blocks.clone(base.image, self.temporary, object_size=base.object_size)
         return Prepared(have=base.digests, unit=base.object_size)
+
+    async def _clear(self) -> None:
+        """Make room for a new one. TransientError where that can't be, so that it is tried again after a rest."""
+        try:
+            await self.blocks.trash(self.temporary, delay=self._trash_delay)
+        except NotFoundError:
+            return
+        except ConflictError as refusal:
+            raise TransientError(refusal.message, remedy=refusal.remedy) from refusal
 
     async def _left(self, layout: Layout, block: int) -> Prepared | None:
         """What there is, if it can still be written to: it has that size, and no snapshot yet."""
@@ -101,10 +111,8 @@ class Target:
         """Compare what was written with the source; TransientError when they differ: the next attempt mends it."""
         have = await self.blocks.digests(self.temporary, want.block, snapshot=False)
         if damaged := list(want.differing(have)):
-            first = damaged[0]
             raise TransientError(
-                f"what was written at {self.store} differs from the source in {len(damaged)} places, the first at "
-                f"byte {first.offset}",
+                f"what was written at {self.store} differs from the source: {ranges(damaged)}",
                 remedy="it is written again; if that goes on, look at the site's OSDs and memory",
             )
         await self.blocks.seal(self.temporary)

@@ -353,6 +353,7 @@ class RefusingImports:
         assert "admin role" in refused.value.remedy
         with pytest.raises(PermanentError):
             await member.stage(image, data())
+        assert (await glance.image(image)).status == "queued"
         with pytest.raises(PermanentError):
             await member.delete_image(image)
         with pytest.raises(PermanentError, match="publicize"):

@@ -79,6 +79,13 @@ async def test_digests_of_each_image_by_themselves(journal: SqlJournal) -> None:
     assert (await journal.digests(IMAGE), await journal.digests(OTHER_IMAGE)) == (one, other)
 
 
+async def test_which_images_have_digests_is_told_of_any_number_at_once(journal: SqlJournal) -> None:
+    await journal.keep_digests(IMAGE, make_known(MIB))
+    strangers = [ImageId(f"stranger-{number}") for number in range(1200)]
+    assert await journal.digested([*strangers, IMAGE, OTHER_IMAGE]) == {IMAGE}
+    assert await journal.digested([]) == frozenset()
+
+
 async def test_those_kept_before_are_replaced(journal: SqlJournal) -> None:
     await journal.keep_digests(IMAGE, make_known(2 * MIB, seed=1))
     newer = replace(make_known(MIB, seed=2), hash_algo="sha256", hash_value="ff")
@@ -173,6 +180,18 @@ async def test_an_image_that_is_gone_leaves_nothing(journal: SqlJournal) -> None
     await journal.forget_image(ImageId("never heard of"))
 
 
+async def test_copies_that_are_gone_leave_nothing_and_their_image_what_it_is(journal: SqlJournal) -> None:
+    await journal.keep_digests(IMAGE, make_known(MIB))
+    for image in (IMAGE, OTHER_IMAGE):
+        for store in (A, B):
+            await journal.add_verification(image, store, SOUND)
+    strangers = [(ImageId(f"stranger-{number}"), A) for number in range(1200)]
+    await journal.forget_copies([*strangers, (IMAGE, A), (OTHER_IMAGE, B)])
+    assert (await journal.verifications(IMAGE), await journal.verifications(OTHER_IMAGE)) == ({B: SOUND}, {A: SOUND})
+    assert await journal.digests(IMAGE) == make_known(MIB)
+    await journal.forget_copies([])
+
+
 async def test_journals_on_paper_do_the_same(journal: SqlJournal) -> None:
     answers = []
     for book in (journal, BlockNotes()):
@@ -182,6 +201,9 @@ async def test_journals_on_paper_do_the_same(journal: SqlJournal) -> None:
             await book.add_verification(image, A, DAMAGED)
             await book.add_verification(image, (A, B)[number % 2], SOUND)
             seen += [await book.digests(IMAGE), await book.verifications(IMAGE)]
+        await book.forget_copies([(IMAGE, A), (OTHER_IMAGE, B)])
+        seen += [await book.verifications(of) for of in (IMAGE, OTHER_IMAGE)]
+        seen.append(await book.digested([IMAGE, ImageId("never heard of")]))
         for image in (IMAGE, IMAGE, OTHER_IMAGE):
             await book.forget_image(image)
             for of in (IMAGE, OTHER_IMAGE):
@@ -202,6 +224,7 @@ async def test_they_are_there_when_opened_again_and_for_readers(url: str) -> Non
         reader.keep_digests(IMAGE, make_known()),
         reader.add_verification(IMAGE, A, SOUND),
         reader.forget_image(IMAGE),
+        reader.forget_copies([(IMAGE, A)]),
     ):
         with pytest.raises(PermanentError, match="opened for reading"):
             await write

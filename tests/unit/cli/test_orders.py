@@ -14,6 +14,7 @@ import pytest
 
 from edgesync.cli import jobs as watching
 from edgesync.domain.job import CopyResult, EngineChoice, JobState, StoreResult, Work
+from edgesync.domain.store import CephSettings, StoreSettings
 from tests.builders import attempt, image, policy, situation
 from tests.unit.cli.running import Terminal, terminal
 from tests.unit.expose.pictures import pause, picture_of
@@ -25,7 +26,9 @@ IMAGES = [image("a"), image("b", stores=("central", "dcn0")), image("lone", tags
 @pytest.fixture
 async def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Terminal]:
     """A cloud in which policy golden misses two copies of a and one of b."""
-    picture = picture_of(situation(*IMAGES, policies=[GOLDEN], attempts=[attempt(IMAGES[1], "dcn1")]))
+    able = dict.fromkeys(("central", "dcn0", "dcn1"), StoreSettings(ceph=CephSettings(conf="ceph.conf", user="glance")))
+    case = situation(*IMAGES, policies=[GOLDEN], attempts=[attempt(IMAGES[1], "dcn1")], settings=able, locations=True)
+    picture = picture_of(case)
     monkeypatch.setattr(watching, "REFRESH", 0.01)
     async with terminal(picture, capsys, monkeypatch, policies=lambda: (GOLDEN,)) as ready:
         yield ready
@@ -81,7 +84,8 @@ async def test_a_dry_run_tells_bytes_and_waits_and_writes_nothing(shell: Termina
         ["a", "id-a", "dcn1", "1.0", "GiB"],
         ["b", "id-b", "dcn1", "1.0", "GiB"],
     ]
-    assert rows[0][5:] == ["would", "start", "now"]
+    by_rbd = "rbd: the image is raw, and edgesync reaches the clusters of central and dcn0, dcn1"
+    assert rows[0][5:] == ["would", "start", "now;", *by_rbd.split()]
     assert all(row[5] == "would" for row in rows)
     assert shell.at.journal.kept == {}
 

@@ -30,7 +30,7 @@ class PaperJournal(BlockNotes):
     events: list[Event] = field(default_factory=list)
 
     async def ledger(self) -> Ledger:
-        return Ledger(pauses=tuple(self.pauses))
+        return Ledger(attempts=self.attempts_open, pauses=tuple(self.pauses))
 
     async def add_job(self, job: Job) -> None:
         self.kept[job.id] = job

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
 import pytest
 
-from edgesync.daemon.forgetting import GONE_AT_ONCE, TRIM_EVERY, Forgetting
+from edgesync.daemon.forgetting import COPIES_AT_ONCE, GONE_AT_ONCE, TRIM_EVERY, Forgetting, verified_and_gone
+from edgesync.domain.blocks import Verification
 from edgesync.domain.image import ImageId
 from edgesync.domain.ports import Journal
+from edgesync.domain.store import StoreId
 from edgesync.errors import TransientError
-from tests.builders import NOW
+from tests.builders import NOW, image, world
 
 MONTH = timedelta(days=30)
 
@@ -101,3 +104,17 @@ async def test_history_is_trimmed_now_and_then_and_at_once_while_there_is_more()
     ledge.time += TRIM_EVERY
     await pen.turn(ids(), 2 * MONTH)
     assert ledge.trims[3:] == [NOW + TRIM_EVERY - 2 * MONTH]
+
+
+def test_verifications_outlive_neither_their_copy_nor_their_image() -> None:
+    kept, moved = image("kept", stores=("central", "dcn0")), image("moved", stores=("central",))
+    dcn0 = StoreId("dcn0")
+    found = dict.fromkeys([kept.id, moved.id, ImageId("id-gone")], Verification(at=NOW, sound=True))
+    seen = world(kept, moved)
+    assert set(verified_and_gone(seen, {dcn0: found})) == {(moved.id, dcn0), ("id-gone", dcn0)}
+    # Between two full passes, those of which there is news.
+    later = replace(seen, changed=frozenset({moved.id}))
+    assert verified_and_gone(later, {dcn0: found}) == [(moved.id, dcn0)]
+    assert verified_and_gone(replace(later, full=True), {dcn0: {kept.id: found[kept.id]}}) == []
+    many = {ImageId(f"{number:05}"): found[kept.id] for number in range(COPIES_AT_ONCE + 1)}
+    assert len(verified_and_gone(seen, {dcn0: many})) == COPIES_AT_ONCE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import time
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -11,17 +11,23 @@ import pytest
 from edgesync.daemon import copies
 from edgesync.domain.copy import Stall, StallCause
 from edgesync.domain.job import Engine, EngineChoice, EventKind, JobState, Work
-from edgesync.domain.store import Overrun, Store, StoreId, StoreSettings
+from edgesync.domain.site import BreakerState
+from edgesync.domain.store import CephSettings, Overrun, Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
 from edgesync.errors import NotFoundError, RequestError, TransientError
 from edgesync.expose.jobs import job_view
 from edgesync.expose.requests import CopyRequest
-from tests.builders import NOW, attempt, failure, image, job, policy, situation, topology
+from edgesync.plan.situation import Rules, Situation
+from tests.builders import CENTRAL, NOW, attempt, failure, image, job, policy, situation, topology
 from tests.unit.daemon.paper import Counter, counter
-from tests.unit.expose.pictures import picture_of
+from tests.unit.expose.pictures import picture_of, site
 
 # It is noon.
 MIDDAY = Windows(windows=(Window(days=frozenset(range(7)), start=time(11), end=time(13)),))
+
+CEPH = StoreSettings(ceph=CephSettings(conf="ceph.conf", user="edgesync"))
+# Where the rbd engine can go to all stores.
+ABLE = dict.fromkeys(("central", "dcn0", "dcn1"), CEPH)
 
 
 def request(**given: Any) -> CopyRequest:
@@ -159,6 +165,17 @@ async def test_a_dry_run_knows_what_is_too_slow_for_its_window() -> None:
     assert job_view(taken.jobs[0], taken.foreseen).stores[0].waiting.startswith("window: it would run beyond")
 
 
+async def test_a_dry_run_is_planned_from_all_that_the_daemon_plans_from() -> None:
+    """Locations that Glance shows, for one: without them the rbd engine would be told to wait."""
+    case = situation(image(), settings=ABLE, locations=True)
+    at = counter(picture_of(case))
+    taken = await at.intake.copy(request(image="img", stores=("dcn0",), engine=EngineChoice.RBD, dry_run=True))
+    assert taken.foreseen is not None
+    (start,) = taken.foreseen.plan.starts
+    assert start.engine is Engine.RBD
+    assert replace(taken.foreseen.situation, ledger=case.ledger) == case
+
+
 async def test_a_dry_run_of_a_policy_sees_its_jobs_get_into_each_others_way() -> None:
     golden = policy(stores=["dcn0"])
     case = situation(image("a"), image("b"), policies=[golden], per_store=1)
@@ -179,11 +196,63 @@ async def test_a_failure_does_not_keep_a_person_from_asking() -> None:
 
 @pytest.mark.parametrize("choice", EngineChoice)
 async def test_who_moves_the_data_is_asked_for_and_told(choice: EngineChoice) -> None:
-    at = counter(picture_of(situation(image())))
+    at = counter(picture_of(situation(image(), settings=ABLE, locations=True)))
     await at.intake.copy(request(image="img", stores=("dcn0",), engine=choice))
     told = "" if choice is EngineChoice.AUTO else f", by {choice}"
     assert at.journal.events[0].message == f"alice asked for copies of img in dcn0{told}"
     assert (at.job.engine, job_view(at.job, None).engine) == (choice, choice)
+
+
+FILES = {StoreId(name): Store(id=StoreId(name), type="file" if name == "dcn1" else "rbd") for name in ABLE}
+HOPELESS: list[tuple[Situation, str, str]] = [
+    (situation(image(), settings=ABLE, rules=Rules(rbd=False)), "turned off", "rbd.enabled: true"),
+    (situation(image(disk_format="qcow2"), settings=ABLE), "the image is qcow2/bare", "qemu-img convert -O raw"),
+    (situation(image(), settings={"dcn0": CEPH, "dcn1": CEPH}), "`ceph:` settings for central", "stores.central.ceph"),
+    (situation(image(), settings={"central": CEPH, "dcn1": CEPH}), "`ceph:` settings for dcn0", "stores.dcn0.ceph"),
+    (
+        situation(image(), settings=ABLE, stores=Topology(hub=CENTRAL, stores=FILES)),
+        "dcn1 is of Glance's store type file, not rbd",
+        "name stores in Ceph only",
+    ),
+    (situation(image(), settings=ABLE, locations=False), "shows no locations", "show_multiple_locations = true"),
+]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(("case", "said", "remedy"), HOPELESS)
+async def test_what_the_rbd_engine_can_never_copy_is_refused_at_once(
+    case: Situation, said: str, remedy: str, dry_run: bool
+) -> None:
+    at = counter(picture_of(case))
+    with pytest.raises(RequestError, match=said) as refused:
+        await at.intake.copy(request(image="img", all_stores=True, engine=EngineChoice.RBD, dry_run=dry_run))
+    assert remedy in refused.value.remedy
+    assert "--engine auto" in refused.value.remedy
+    assert at.journal.kept == {}
+    # To the hub, Glance copies whatever was asked for; and whoever names no engine gets the copy.
+    await at.intake.copy(request(image="img", all_stores=True))
+    assert len(at.journal.kept) == 1
+
+
+async def test_what_keeps_the_rbd_engine_only_for_now_is_waited_for() -> None:
+    down = site("dcn0", state=BreakerState.OPEN, since=NOW, retry_at=NOW + timedelta(hours=1))
+    for case in (
+        situation(image(), settings=ABLE),
+        situation(image(stores=("dcn1",)), settings=ABLE, locations=True),
+        situation(image(), settings=ABLE, locations=True),
+    ):
+        at = counter(picture_of(case, sites=[down]))
+        await at.intake.copy(request(image="img", stores=("dcn0",), engine=EngineChoice.RBD))
+        assert at.job.engine is EngineChoice.RBD
+
+
+async def test_of_a_policys_images_those_are_refused_that_the_rbd_engine_can_never_copy() -> None:
+    golden = replace(policy("golden"), engine=EngineChoice.RBD)
+    case = situation(image("a", disk_format="qcow2"), image("b"), policies=[golden], settings=ABLE, locations=True)
+    taken = await counter(picture_of(case), policies=lambda: (golden,)).intake.copy(request(policy="golden"))
+    assert [entry.image_name for entry in taken.jobs] == ["b"]
+    ((name, detail),) = ((entry.image_name, entry.detail) for entry in taken.refused)
+    assert (name, "qcow2" in detail) == ("a", True)
 
 
 async def test_an_image_whose_engine_nobody_named_takes_whichever_can() -> None:
@@ -197,7 +266,7 @@ async def test_a_policys_engine_holds_for_its_jobs_unless_another_is_named(
     asked: EngineChoice | None, becomes: EngineChoice
 ) -> None:
     golden = replace(policy("golden"), engine=EngineChoice.COPY_IMAGE)
-    case = situation(image("a"), policies=[golden])
+    case = situation(image("a"), policies=[golden], settings=ABLE, locations=True)
     at = counter(picture_of(case), policies=lambda: (golden,))
     await at.intake.copy(request(policy="golden", engine=asked))
     assert at.job.engine is becomes

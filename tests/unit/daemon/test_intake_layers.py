@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +14,15 @@ from edgesync.domain.blocks import KIB, MIB, Verification
 from edgesync.domain.image import Image
 from edgesync.domain.job import EventKind
 from edgesync.domain.store import StoreId
-from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, PermanentError, RequestError, UnreachableError
+from edgesync.errors import (
+    ConflictError,
+    EdgesyncError,
+    NotFoundError,
+    PermanentError,
+    RequestError,
+    TransientError,
+    UnreachableError,
+)
 from edgesync.expose.requests import CloneRequest, FlattenRequest
 from tests.builders import NOW, image, situation
 from tests.fakes.blocks import FakeBlocks
@@ -150,6 +160,61 @@ async def test_a_key_that_may_not_and_a_silent_site_are_said() -> None:
     at.cluster.down()
     with pytest.raises(UnreachableError):
         await at.clone()
+
+
+@pytest.mark.parametrize("silence", ["no answer", "hangs", "not sent"])
+async def test_what_a_silent_site_may_have_cloned_is_not_told_as_refused(
+    silence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesync.daemon.layers.DOING", 0.05)
+    at = bench()
+    at.blocks.before = silenced("disk", silence)
+    with pytest.raises(TransientError) as told:
+        await at.clone()
+    if silence == "not sent":
+        assert told.value.message == "cut"
+        return
+    assert told.value.message == "Ceph at dcn0 has not answered; vms/disk may have been cloned"
+    assert "edgesync layers --store dcn0" in told.value.remedy
+    assert at.at.journal.events == []
+
+
+@pytest.mark.parametrize("silence", ["no answer", "hangs"])
+async def test_what_a_silent_manager_may_have_begun_is_not_told_as_refused(
+    silence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesync.daemon.layers.DOING", 0.05)
+    at = bench(copy=False)
+    await at.layer()
+    at.blocks.before = silenced("flatten", silence)
+    with pytest.raises(TransientError, match="dcn0 has not answered; the manager there may have begun"):
+        await at.flatten()
+
+
+async def test_a_site_that_is_silent_after_that_leaves_the_request_taken() -> None:
+    at = bench(copy=False)
+    await at.layer()
+
+    async def before(method: str, _: str) -> None:
+        if method == "flatten":
+            at.blocks.before = silenced("parent", "no answer")
+
+    at.blocks.before = before
+    begun = await at.flatten()
+    assert (begun.parent, begun.task) == ("images/base", None)
+    assert begun.trouble == "Ceph at dcn0 has not told how far that is"
+    assert [event.kind for event in at.at.journal.events] == [EventKind.FLATTEN_ASKED]
+
+
+def silenced(method: str, how: str) -> Callable[[str, str], Awaitable[None]]:
+    async def before(called: str, _: str) -> None:
+        if called != method:
+            return
+        if how == "hangs":
+            await asyncio.Event().wait()
+        raise UnreachableError("cut", sent=how != "not sent")
+
+    return before
 
 
 async def test_a_copy_is_made_independent_by_the_sites_manager() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from edgesync.domain.job import CopyResult, EventKind, JobId, JobState
+from edgesync.domain.job import CopyResult, Engine, EventKind, JobId, JobState
 from edgesync.errors import ConflictError, NotFoundError, RequestError
 from edgesync.expose.requests import PauseRequest, Scope
 from tests.builders import attempt, image, job, situation
@@ -69,8 +71,8 @@ async def test_the_pause_of_an_image_that_has_gone_can_be_lifted() -> None:
     assert (await at.intake.resume(Scope(image=ONE.id))).image == ONE.id
 
 
-def with_job(*running: str) -> Counter:
-    journal = PaperJournal(attempts_open=(attempt(ONE, *running),) if running else ())
+def with_job(*running: str, engine: Engine = Engine.COPY_IMAGE) -> Counter:
+    journal = PaperJournal(attempts_open=(replace(attempt(ONE, *running), engine=engine),) if running else ())
     journal.kept[JOB.id] = JOB
     return counter(picture_of(situation(ONE, jobs=[JOB])), journal=journal)
 
@@ -87,6 +89,13 @@ async def test_what_glance_runs_already_goes_on_and_the_answer_says_so() -> None
     assert [entry.result for entry in taken.jobs[0].stores] == [CopyResult.PENDING, CopyResult.CANCELLED]
     assert taken.notes == (
         "Glance already writes the image to dcn0, which can't be stopped; it is not tried again, though",
+    )
+
+
+async def test_what_edgesync_itself_is_registering_is_not_said_to_be_written_by_glance() -> None:
+    taken = await with_job("dcn0", engine=Engine.RBD).intake.cancel(JOB.id, "bob")
+    assert taken.notes == (
+        "the copy to dcn0 is being registered with Glance, which is not broken off; it is not tried again",
     )
 
 

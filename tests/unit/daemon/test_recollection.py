@@ -7,15 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from edgesync.daemon.recollection import HOUR, LONGEST_REST, REST, Recollection
+from edgesync.daemon.recollection import HOUR, LONGEST_REST, REST, Recollection, recalled
 from edgesync.domain.action import Start
 from edgesync.domain.image import ImageId
-from edgesync.domain.job import CopyResult, Origin, StoreResult, Work
+from edgesync.domain.job import CopyResult, Engine, Origin, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from tests.builders import NOW, attempt, failure, image
 
 DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
+COPY_IMAGE, RBD = Engine.COPY_IMAGE, Engine.RBD
 
 
 def start(store: StoreId, work: Work = Work.COPY) -> Start:
@@ -59,12 +60,16 @@ def test_what_was_mended_rests_for_a_while_and_what_was_copied_does_not() -> Non
 
 def test_the_rate_of_a_store_follows_its_copies_slowly() -> None:
     memory = Recollection()
-    memory.copied(DCN0, 100, 1.0)
-    assert memory.rates[DCN0] == 100
-    memory.copied(DCN0, 1000, 1.0)
-    assert 100 < memory.rates[DCN0] < 1000
-    memory.copied(DCN1, 0, 1.0)
-    assert DCN1 not in memory.rates
+    memory.copied(DCN0, COPY_IMAGE, 100, 1.0)
+    assert memory.rates[DCN0, COPY_IMAGE] == 100
+    memory.copied(DCN0, COPY_IMAGE, 1000, 1.0)
+    assert 100 < memory.rates[DCN0, COPY_IMAGE] < 1000
+    memory.copied(DCN1, COPY_IMAGE, 0, 1.0)
+    assert (DCN1, COPY_IMAGE) not in memory.rates
+    # The other engine has a rate of its own.
+    memory.copied(DCN0, RBD, 9000, 1.0)
+    assert memory.rates[DCN0, RBD] == 9000
+    assert memory.rates[DCN0, COPY_IMAGE] < 1000
 
 
 @pytest.mark.parametrize(("work", "longest"), [(Work.PROTECT, HOUR), (Work.REMOVE, LONGEST_REST[Work.REMOVE])])
@@ -98,3 +103,26 @@ def test_what_could_not_be_proven_whole_is_mended_otherwise_at_once() -> None:
     assert memory.unproven(NOW) == {(shown.id, DCN0)}
     # It is tried again some day: somebody may have taken the digests meanwhile.
     assert memory.unproven(NOW + timedelta(days=1)) == frozenset()
+
+
+def test_what_a_daemon_did_can_be_recalled_from_its_attempts() -> None:
+    one, ended = image(size=600), NOW + timedelta(seconds=6)
+    copied = StoreResult(store=DCN1, result=CopyResult.COPIED)
+    failed = StoreResult(store=DCN0, result=CopyResult.FAILED)
+    newest_first = [
+        replace(attempt(one, "dcn0", work=Work.PROTECT), started_at=ended, ended_at=ended, results=(failed,)),
+        replace(attempt(one, "dcn1"), ended_at=ended, results=(copied,)),
+        replace(attempt(one, "dcn0", work=Work.SEAL), ended_at=NOW, results=(failed,)),
+    ]
+    memory = recalled(newest_first, {one.id: one})
+    assert memory.rates == {(DCN1, COPY_IMAGE): 100}
+    assert memory.served == {DCN1: NOW}
+    assert memory.unproven(ended) == {(one.id, DCN0)}
+    # As long as after a failure that the daemon saw itself.
+    assert memory.resting(ended + REST) == {(one.id, DCN0)}
+    assert memory.resting(ended + 2 * REST) == frozenset()
+
+
+def test_attempts_that_have_not_ended_are_not_recalled() -> None:
+    one = image()
+    assert recalled([attempt(one, "dcn0", work=Work.PROTECT)], {one.id: one}).resting(NOW) == frozenset()

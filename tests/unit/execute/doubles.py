@@ -17,6 +17,7 @@ from edgesync.domain.job import (
     Attempt,
     AttemptId,
     CopyResult,
+    EngineChoice,
     Event,
     EventKind,
     ImportSource,
@@ -434,6 +435,7 @@ def rig(*, ceph: bool = True, stall_after: float = 600, memory: int = 0) -> Rig:
         blocks={},
         journal=cast("Journal", journal),
         images=dict,
+        wished=lambda _image, store: EngineChoice.RBD if store == DCN0 else EngineChoice.AUTO,
         memory=memory,
         on_compared=lambda *_: None,
     )

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from edgesync.domain.image import Image, temporary_name
-from edgesync.domain.job import CopyResult, EventKind, Origin, Work
+from edgesync.domain.image import Image, replacement_name, temporary_name
+from edgesync.domain.job import CopyResult, EngineChoice, EventKind, Origin, Work
 from edgesync.domain.site import Defect
 from edgesync.errors import ConflictError, EdgesyncError, PermanentError, UnreachableError
 from tests.builders import CENTRAL, NOW, image
@@ -133,6 +133,8 @@ async def test_a_copy_without_data_is_taken_off_the_list_and_made_anew(store: st
     assert again is not None
     assert (again.work, again.origin, again.image) == (Work.COPY, Origin.REPAIR, shown.id)
     assert again.pending == {store}
+    # As whoever wants the copy says.
+    assert again.engine is (EngineChoice.RBD if store == "dcn0" else EngineChoice.AUTO)
 
 
 async def test_what_is_left_of_the_data_goes_into_the_trash_first() -> None:
@@ -221,6 +223,19 @@ async def test_an_unfinished_copy_goes_into_the_trash_and_the_image_of_glance_st
     assert (on.end.results, on.end.kinds) == ({"dcn0": MENDED}, [EventKind.ORPHAN_TRASHED])
     assert "rbd trash restore --pool glance ID" in on.end.reasons
     assert on.sites.settled == [(shown.id, DCN0)]
+
+
+async def test_an_unfinished_replacement_of_a_damaged_copy_goes_with_it() -> None:
+    on = rig()
+    shown = on.glance.put(image(stores=EVERYWHERE))
+    left = [temporary_name(shown.id), replacement_name(shown.id)]
+    for name in left:
+        on.clusters[DCN0].put(name)
+    await mend(on, shown, Work.SWEEP)
+    assert on.clusters[DCN0].deeds == [("trash", name) for name in left]
+    on.clusters[DCN0].put(left[1])
+    await mend(on, shown, Work.SWEEP)
+    assert on.clusters[DCN0].deeds[2:] == [("trash", left[1])]
 
 
 async def test_an_unfinished_copy_that_is_gone_needs_no_sweeping() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
-from edgesync.domain.job import Attempt, Work
+from edgesync.domain.job import Attempt, Engine, Work
 from edgesync.errors import EdgesyncError, PermanentError, TransientError
 from edgesync.execute import runner as runner_module
 from edgesync.execute.runner import HandedOver, Runner
@@ -84,6 +85,22 @@ async def test_what_runs_counts_as_followed_until_it_ends() -> None:
     engine.go_on.set()
     await settle()
     assert (runner.images, ends) == (frozenset(), [None])
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, "1 copy of edgesync's own is gone on with at the next start, and nothing is sent twice"),
+        (2, "2 copies of edgesync's own are gone on with at the next start, and nothing is sent twice"),
+    ],
+)
+async def test_what_edgesync_copies_itself_does_not_go_on_in_glance(number: int, said: str) -> None:
+    runner, _ = running(Notebook())
+    for each_of in range(number):
+        runner.begin(replace(each(each_of), engine=Engine.RBD))
+    await settle()
+    left = await runner.stop()
+    assert (left, left.sentence) == (HandedOver(copies=number), said)
 
 
 async def test_a_file_that_is_being_received_counts_as_followed() -> None:

@@ -32,14 +32,10 @@ def picture_of(
         ledger=replace(case.ledger, pauses=tuple(pauses)),
     )
     return Picture(
-        world=case.world,
-        wants=case.wants,
-        ledger=case.ledger,
+        situation=case,
         plan=make_plan(case),
-        budget=case.budget,
         progress={(entry.image, entry.store): entry for entry in progress},
         stalls=stalls or {},
-        rates=case.rates,
     )
 
 

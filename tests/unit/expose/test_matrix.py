@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesync.domain.copy import CopyState, Progress
+from edgesync.domain.job import EngineChoice
 from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
+from edgesync.expose.jobs import job_view
 from edgesync.expose.matrix import copy_view, count_copies, natural, ordered_stores
 from edgesync.plan.situation import Situation
 from tests.builders import NOW, attempt, failure, image, job, policy, situation, topology
@@ -36,6 +38,16 @@ def test_states() -> None:
     assert state(situation(one, policies=[policy()], failures=[failure(one, "dcn1")]), "dcn1") is CopyState.FAILED
     rival = image(importing_to=("dcn1",), lock="theirs")
     assert state(situation(rival, policies=[policy()]), "dcn1") is CopyState.COPYING
+
+
+def test_a_wrong_engine_is_not_what_a_copy_waits_for_that_a_policy_wants_too() -> None:
+    one = image(disk_format="qcow2")
+    running = [attempt(image(f"other-{number}"), "dcn0", number=number) for number in range(2)]
+    asked = job(one, "dcn0", engine=EngineChoice.RBD)
+    case = situation(one, policies=[policy(stores=["dcn0"])], jobs=[asked], attempts=running, per_store=2)
+    shown = copy_view(picture_of(case), one, StoreId("dcn0"))
+    assert shown.reason.startswith("budget: ")
+    assert job_view(asked, picture_of(case)).stores[0].waiting.startswith("engine: ")
 
 
 def test_a_running_copy_shows_bytes_rate_and_time_left() -> None:

@@ -133,6 +133,18 @@ def test_the_wait_of_a_policy_s_copy_is_counted_from_when_it_was_found_missing()
     assert "edgesync_queue_wait_seconds_sum 30.0" in lines(metrics)
 
 
+def test_a_copy_that_glance_lists_before_its_attempt_has_ended_has_waited_all_the_same() -> None:
+    metrics = metrics_on(picture_of(situation(image(), policies=[policy()])))
+    metrics.tick(0.1, True)
+    late = replace(attempt(image(), "dcn0"), started_at=NOW + timedelta(seconds=30))
+    there = image(stores=("central", "dcn0"))
+    for _ in range(3):
+        metrics._showcase.picture = picture_of(situation(there, policies=[policy()], attempts=[late]))
+        metrics.tick(0.1, True)
+    metrics.ended(late, StoreResult(store=DCN0, result=CopyResult.COPIED), 1.0)
+    assert "edgesync_queue_wait_seconds_sum 30.0" in lines(metrics)
+
+
 def test_what_waits_is_shown_with_its_reason() -> None:
     down = site("dcn0", state=BreakerState.OPEN, since=NOW)
     metrics = metrics_on(picture_of(situation(image(), policies=[policy()]), sites=[down]))

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from edgesync.domain.image import UNFINISHED, ImageId, temporary_name
+from edgesync.domain.image import UNFINISHED, ImageId, replacement_name, temporary_name
 from edgesync.domain.job import EventKind
 from edgesync.domain.site import BreakerState, Capacity, Defect, RbdImage
 from edgesync.errors import PermanentError, TransientError, UnreachableError
@@ -536,6 +536,15 @@ async def test_an_unfinished_copy_counts_when_it_is_seen_twice_and_until_it_is_s
         assert unfinished(cloud) == set()
         await cloud.clock.sleep(2 * AUDIT.quick + 1)
         assert unfinished(cloud) == set()
+
+
+async def test_what_a_repair_has_left_counts_as_unfinished_too() -> None:
+    async with watched(Cloud()) as cloud:
+        name = cloud.image(1)
+        cloud.pools[DCN0].put_partial(replacement_name(name))
+        await cloud.audited()
+        await cloud.clock.sleep(AUDIT.quick + 1)
+        assert unfinished(cloud) == {name}
 
 
 def unfinished(cloud: Cloud) -> set[ImageId]:

@@ -162,6 +162,21 @@ def test_obstacles_of_an_orphan_that_end_by_themselves(rbd: RbdImage, said: str)
     assert said in outlook(finding)
 
 
+def test_damage_is_not_hidden_by_a_snapshot_that_is_not_protected() -> None:
+    hurt = replace(look(at_glance("central", "dcn0"), at_ceph(protected=False)), damage="bytes 0-65535")
+    assert defect_of(hurt) is Defect.DAMAGED
+    assert defect_of(replace(hurt, damage="")) is Defect.UNPROTECTED
+
+
+def test_a_copy_without_its_snapshot_may_only_need_that() -> None:
+    finding = found(look(at_glance("central", "dcn0"), at_ceph(snapshot=False, protected=False)))
+    assert "take the snapshot if its digests prove it whole, else take the location away" in outlook(finding)
+    alone = found(look(at_glance("dcn0"), at_ceph(snapshot=False, protected=False)))
+    assert "left alone, unless its digests prove it whole, since no other store has a good copy" in outlook(alone)
+    missing = found(look(at_glance("central", "dcn0"), None))
+    assert outlook(missing).endswith("without a human: take the location away and copy the image again")
+
+
 def test_an_orphan_with_clones_is_for_a_human() -> None:
     finding = found(look(at_glance("central"), at_ceph(children=("vms/a", "vms/b", "vms/c", "vms/d"))))
     assert not finding.passing

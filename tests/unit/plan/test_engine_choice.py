@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgesync.domain.job import Engine, EngineChoice
 from edgesync.domain.site import BreakerState, Site
 from edgesync.domain.store import CephSettings, Store, StoreId, StoreSettings, Topology
-from edgesync.plan.engine_choice import Engines, Means, Question, Share, divide, means_of
+from edgesync.plan.engine_choice import Engines, Means, Question, Share, divide, means_of, never
 from tests.builders import CENTRAL, site, situation, store_ids, topology
 
 ALL = store_ids("central", "dcn0", "dcn1")
@@ -68,6 +68,25 @@ def test_where_it_can_not_be_auto_falls_back_and_rbd_waits(asked: Question, mean
     assert fallen_back.why.startswith(why)
     waiting = only(divide(replace(asked, choice=EngineChoice.RBD), means))
     assert waiting == replace(fallen_back, engine=None)
+
+
+@pytest.mark.parametrize(("asked", "means", "why"), IN_THE_WAY)
+def test_what_time_does_not_mend_comes_with_a_remedy(asked: Question, means: Means, why: str) -> None:
+    hindrance = never(replace(asked, choice=EngineChoice.RBD), means)
+    passes = ("the image is not at", "central does not answer", "nobody has seen yet")
+    assert (hindrance is None) == why.startswith(passes)
+    if hindrance is not None:
+        assert hindrance.why.startswith(why)
+        assert hindrance.remedy
+    assert never(asked, means) is None
+    assert never(replace(asked, choice=EngineChoice.RBD, stores=store_ids("central")), means) is None
+
+
+def test_what_lasts_is_told_even_where_something_passing_is_in_the_way_too() -> None:
+    asked = question(choice=EngineChoice.RBD, at_hub=False)
+    hindrance = never(asked, replace(MEANS, clusters=store_ids("central", "dcn0")))
+    assert hindrance is not None
+    assert hindrance.why == "edgesync has no `ceph:` settings for dcn1"
 
 
 @pytest.mark.parametrize(("asked", "means", "_why"), IN_THE_WAY)
@@ -162,10 +181,11 @@ def test_the_means_are_what_the_situation_shows() -> None:
         settings=dict.fromkeys(names, ceph),
         sites=[site("dcn0", BreakerState.OPEN), Site(store=StoreId("dcn1"), refusal="Ceph refuses edgesync's key.")],
     )
-    means = means_of(case, locations=None)
+    means = means_of(case)
     assert means.clusters == store_ids(*names)
     assert means.troubles.keys() == store_ids("dcn0", "dcn1", "dcn2")
     assert means.troubles[StoreId("dcn0")].startswith("gets no copies since")
     assert means.troubles[StoreId("dcn1")] == "does not let edgesync work there (Ceph refuses edgesync's key)"
     assert means.troubles[StoreId("dcn2")] == "is of Glance's store type file, not rbd"
+    assert means.foreign == store_ids("dcn2")
     assert (means.hub, means.locations) == (CENTRAL, None)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import TaskStatus
-from edgesync.domain.job import Origin, Work
+from edgesync.domain.job import Engine, EngineChoice, Origin, Work
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import BreakerState, Defect
-from edgesync.domain.store import Overrun, Store, StoreId, StoreSettings, Topology
+from edgesync.domain.store import CephSettings, Overrun, Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
 from edgesync.plan.locks import LOCK_MARGIN
 from edgesync.plan.planner import make_plan
@@ -158,6 +159,20 @@ def test_a_copy_that_would_run_over_its_window(overrun: Overrun, rate: float | N
     assert bool(plan.starts) is starts
     if not starts:
         assert "closes at 13:00 UTC (overrun: stop)" in why(plan, WaitReason.WINDOW)
+
+
+@pytest.mark.parametrize(("engine", "starts"), [(EngineChoice.RBD, True), (EngineChoice.COPY_IMAGE, False)])
+def test_whether_a_copy_would_run_over_depends_on_who_makes_it(engine: EngineChoice, starts: bool) -> None:
+    ceph = CephSettings(conf="ceph.conf", user="glance")
+    closing = StoreSettings(windows=MIDDAY, overrun=Overrun.STOP, ceph=ceph)
+    case = situation(
+        image(),
+        policies=[policy(stores=["dcn0"], engine=engine)],
+        settings={"central": StoreSettings(ceph=ceph), "dcn0": closing},
+        locations=True,
+    )
+    rates = {(StoreId("dcn0"), Engine.COPY_IMAGE): GIB / 36000, (StoreId("dcn0"), Engine.RBD): GIB / 60}
+    assert bool(make_plan(replace(case, rates=rates)).starts) is starts
 
 
 def test_an_urgent_copy_may_run_over_the_window() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from edgesync.domain.action import Follow, Plan, SettleJob
 from edgesync.domain.copy import WaitReason
-from edgesync.domain.job import Origin
+from edgesync.domain.job import Engine, EngineChoice, Origin
+from edgesync.domain.store import CephSettings, StoreSettings
 from edgesync.plan.planner import make_plan
 from edgesync.plan.situation import Rules
 from tests.builders import (
@@ -194,3 +197,32 @@ def test_all_or_nothing_waits_for_the_same_reason_as_the_store_that_holds_it_up(
     assert plan.starts == ()
     assert {waiting.reason for waiting in plan.waiting} == {WaitReason.NO_STORE}
     assert frozenset().union(*(waiting.stores for waiting in plan.waiting)) == store_ids("dcn0", "nowhere")
+
+
+def test_a_job_whose_engine_can_not_go_there_keeps_no_policys_copy_away() -> None:
+    one = image(disk_format="qcow2")
+    asked = job(one, "dcn0", "dcn1", engine=EngineChoice.RBD)
+    plan = make_plan(situation(one, policies=[policy(stores=["dcn0"])], jobs=[asked]))
+    start = only_start(plan)
+    assert (start.stores, start.origin, start.engine) == (("dcn0",), Origin.POLICY, Engine.COPY_IMAGE)
+    assert reasons(plan) == {WaitReason.ENGINE: store_ids("dcn0", "dcn1")}
+
+
+@pytest.mark.parametrize("allow_failure", [True, False])
+def test_nor_does_one_that_can_go_to_some_of_its_stores(allow_failure: bool) -> None:
+    one, ceph = image(), StoreSettings(ceph=CephSettings(conf="ceph.conf", user="glance"))
+    asked = job(one, "dcn0", "dcn1", engine=EngineChoice.RBD, allow_failure=allow_failure)
+    case = situation(
+        one,
+        policies=[policy(engine=EngineChoice.COPY_IMAGE)],
+        jobs=[asked],
+        settings={"central": ceph, "dcn0": ceph},
+        locations=True,
+    )
+    plan = make_plan(case)
+    (start,) = plan.starts
+    if allow_failure:
+        assert (start.stores, start.engine, start.job) == (("dcn0",), Engine.RBD, asked.id)
+        assert reasons(plan)[WaitReason.IN_FLIGHT] == store_ids("dcn1"), "one action per image: it goes next"
+    else:
+        assert (start.stores, start.engine, start.job) == (("dcn0",), Engine.COPY_IMAGE, None)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesync.domain.action import Follow, Plan, SettleJob, Start
+from edgesync.domain.blocks import Verification
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image, ImportTask
 from edgesync.domain.job import Attempt, Engine, EngineChoice, ImportSource, Job, Origin, Work
@@ -24,6 +25,7 @@ from edgesync.domain.window import Window, Windows
 from edgesync.plan.breaker import admits
 from edgesync.plan.planner import make_plan
 from edgesync.plan.situation import Rules, Situation
+from edgesync.plan.verifying import AT_ONCE
 from tests.builders import (
     CENTRAL,
     NOW,
@@ -47,7 +49,7 @@ EDGES = STORES[1:]
 # Most images are at the hub, as they should be.
 PLACES = (("central",), ("central",), ("central", "dcn0"), ("central", "dcn0", "dcn1"), STORES, ("dcn2",), ())
 TARGETS = (None, ("dcn0",), ("dcn0", "dcn1"), ("dcn1", "dcn2"), STORES, ("central", "dcn0"), ("dcn1", "nowhere"))
-WORKS = (Work.COPY, Work.COPY, Work.IMPORT, Work.REMOVE, Work.TRASH)
+WORKS = (Work.COPY, Work.COPY, Work.IMPORT, Work.REMOVE, Work.TRASH, Work.VERIFY)
 SHUT = Windows(windows=(Window(days=frozenset(range(7)), start=time(22), end=time(6)),))
 GIB = 1 << 30
 
@@ -94,6 +96,7 @@ class Dice:
             pruning=policies,
             bases=[copy for copy in copies if self._falls(0.1)],
             provable=[copy for copy in copies if self._falls(0.3)],
+            checking=[copy for copy in copies if self._falls(0.05)],
             makers={
                 (one.id, StoreId(store)): self._one_of(("p0", "p1", "p9")) for one, store in copies if self._falls(0.3)
             },
@@ -127,7 +130,7 @@ class Dice:
         work = self._one_of(WORKS)
         uri = self._one_of((None, "https://example.org/image"))
         copied = ("central",) if work is Work.IMPORT and self._falls(0.3) else ()
-        return job(
+        asked = job(
             one,
             *(store for store in self._one_of(TARGETS[1:]) or () if store not in copied),
             number=number,
@@ -140,6 +143,7 @@ class Dice:
             copied=copied,
             engine=self._engine(),
         )
+        return replace(asked, deep=self._falls(0.2), mend=self._falls(0.7)) if work is Work.VERIFY else asked
 
     def _policy(self, number: int) -> Policy:
         return policy(
@@ -176,7 +180,13 @@ class Dice:
                 if self._falls(0.3)
             ],
         )
-        return replace(seen, unfinished=frozenset(one.id for one in self._images if self._falls(0.1)))
+        verified = {
+            one.id: Verification(at=NOW + timedelta(minutes=self._one_of((-60, 60))), sound=False)
+            for one in self._images
+            if self._falls(0.4)
+        }
+        unfinished = frozenset(one.id for one in self._images if self._falls(0.1))
+        return replace(seen, unfinished=unfinished, verified=verified)
 
     def _task(self) -> ImportTask:
         return task("theirs", updated=NOW - timedelta(minutes=self._one_of((0, 59, 61))))
@@ -290,11 +300,14 @@ def every_missing_copy_is_started_running_settled_or_waits_with_a_reason(case: S
         for store in (*action.copied, *action.failed, *action.removed)
     }
     busy = {entry.image for entry in case.ledger.attempts}
+    compared = {(check.image, check.store) for check in plan.checks} | case.checking
     for asked in case.ledger.jobs:
         # What is under way on its image may be what ends it.
         for store in asked.pending if asked.image not in busy else ():
             one = case.world.images.get(asked.image)
             inactive = one is not None and not one.active and store in one.stores
+            if asked.work is Work.VERIFY and (asked.image, store) in compared:
+                continue
             assert inactive or (asked.image, store) in accounted or (asked.id, store) in ended, asked.work
     assert all(waiting.why and waiting.stores for waiting in plan.waiting)
 
@@ -331,6 +344,34 @@ def what_edgesync_does_unasked_it_does_not_do_to_what_is_paused_down_or_resting(
             assert case.admitted(store)
             assert (start.image, store) not in case.resting
             assert not any(entry.covers(start.image, store) for entry in case.ledger.pauses)
+
+
+def what_persons_have_mended_is_neither_paused_nor_down_and_only_what_they_asked_for(
+    case: Situation, plan: Plan
+) -> None:
+    asked = {entry.id: entry for entry in case.ledger.jobs}
+    for start in plan.starts:
+        if not start.work.repairs or start.job is None:
+            continue
+        wanted = asked[start.job]
+        assert wanted.work is Work.VERIFY
+        assert wanted.mend
+        assert wanted.pending.issuperset(start.stores)
+        for store in start.stores:
+            assert case.admitted(store)
+            assert not any(entry.covers(start.image, store) for entry in case.ledger.pauses)
+            assert store != CENTRAL or start.work is Work.PROTECT
+
+
+def copies_are_compared_that_are_there_one_at_a_time_at_each_site(case: Situation, plan: Plan) -> None:
+    compared = Counter([check.store for check in plan.checks] + [store for _, store in case.checking])
+    assert len(plan.checks) <= max(0, AT_ONCE - len(case.checking))
+    for check in plan.checks:
+        assert compared[check.store] == 1
+        assert check.store in case.world.images[check.image].stores
+        assert check.store in check.job.pending
+        assert case.admitted(check.store)
+        assert not any(entry.covers(check.image, check.store) for entry in case.ledger.pauses)
 
 
 def no_more_is_pruned_than_a_policy_allows(case: Situation, plan: Plan) -> None:
@@ -391,6 +432,8 @@ INVARIANTS: tuple[Callable[[Situation, Plan], None], ...] = (
     every_missing_copy_is_started_running_settled_or_waits_with_a_reason,
     nothing_is_taken_away_that_is_wanted_the_hubs_or_the_last,
     what_edgesync_does_unasked_it_does_not_do_to_what_is_paused_down_or_resting,
+    what_persons_have_mended_is_neither_paused_nor_down_and_only_what_they_asked_for,
+    copies_are_compared_that_are_there_one_at_a_time_at_each_site,
     no_more_is_pruned_than_a_policy_allows,
     a_free_slot_is_not_left_idle,
     the_rbd_engine_does_only_what_it_can_and_may,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from edgesync.domain.action import Check, SettleJob
 from edgesync.domain.blocks import Verification
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import Image
-from edgesync.domain.job import Job, Work
+from edgesync.domain.job import Job, Origin, Work
+from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Repair
 from edgesync.domain.site import Breaker, BreakerState, Defect, Site
 from edgesync.domain.store import StoreId
@@ -18,6 +21,7 @@ from edgesync.plan.situation import Rules, Situation
 from edgesync.plan.verifying import AT_ONCE
 from tests.builders import NOW, attempt, finding, image, job, pause, reasons, site, situation
 
+DCN0 = StoreId("dcn0")
 ALL = ("central", "dcn0", "dcn1")
 ONE = image("one", stores=ALL)
 
@@ -61,6 +65,13 @@ def test_other_work_on_the_image_is_no_obstacle_and_none_waits_for_it() -> None:
     copied = situation(two, jobs=[asked(two, "dcn0"), job(two, "dcn1", number=2)])
     assert [start.stores for start in make_plan(copied).starts] == [("dcn1",)]
     assert checks(copied) == {(two.id, "dcn0")}
+
+
+def test_a_copy_that_is_being_repaired_is_compared_after_that() -> None:
+    mending = replace(attempt(ONE, "dcn0", number=9), work=Work.RENEW)
+    case = situation(ONE, jobs=[asked()], attempts=[mending])
+    assert checks(case) == {(ONE.id, "central"), (ONE.id, "dcn1")}
+    assert reasons(make_plan(case))[WaitReason.IN_FLIGHT] == {"dcn0"}
 
 
 def test_it_waits_for_a_pause_and_for_a_dead_site() -> None:
@@ -115,6 +126,37 @@ def test_who_does_not_ask_for_it_gets_nothing_mended_nor_what_has_an_obstacle() 
             rules=Rules(repair=Repair.REPORT),
         )
         assert make_plan(case).starts == ()
+
+
+@pytest.mark.parametrize("stop", [pause(), pause(store="dcn0"), pause(of=ONE), replace(pause(of=ONE), store=DCN0)])
+@pytest.mark.parametrize("defect", [Defect.DAMAGED, Defect.NO_IMAGE, Defect.UNPROTECTED])
+def test_what_is_paused_is_not_mended_whoever_asks(stop: Pause, defect: Defect) -> None:
+    case = situation(
+        ONE,
+        jobs=[asked(ONE, "dcn0", mend=True)],
+        sites=[found(defect, verified=timedelta(minutes=1))],
+        pauses=[stop],
+    )
+    plan = make_plan(case)
+    assert (plan.starts, plan.checks) == ((), ())
+    assert reasons(plan)[WaitReason.PAUSED] == {"dcn0"}
+    (mending,) = make_plan(replace(case, ledger=replace(case.ledger, pauses=()))).starts
+    assert mending.job == "job-1"
+
+
+def test_what_lacks_only_its_snapshot_is_sealed_and_then_compared_and_taken_off_the_list_only_without_proof() -> None:
+    case = situation(
+        ONE,
+        jobs=[asked(ONE, "dcn0", mend=True)],
+        sites=[found(Defect.NO_SNAPSHOT, verified=None)],
+        rules=Rules(repair=Repair.REPORT),
+    )
+    (sealing,) = make_plan(replace(case, provable={(ONE.id, DCN0)})).starts
+    # By a job of its own, so that the one that asks goes on waiting.
+    assert (sealing.work, sealing.job, sealing.origin) == (Work.SEAL, None, Origin.REPAIR)
+    assert "alice asked for its repair (job job-1)" in sealing.why
+    (unlisting,) = make_plan(case).starts
+    assert (unlisting.work, unlisting.job) == (Work.UNLIST, "job-1")
 
 
 def test_nothing_is_copied_from_a_damaged_hub() -> None:

@@ -198,7 +198,8 @@ async def test_a_site_tells_its_lag_and_one_beyond_the_objective_is_wrong(hours:
     picture = picture_of(situation(image(stores=("central", "dcn0")), policies=[late]))
     lags = Lags()
     lags.update(picture)
-    later = replace(picture, world=replace(picture.world, at=NOW + timedelta(hours=hours)))
+    world = replace(picture.world, at=NOW + timedelta(hours=hours))
+    later = replace(picture, situation=replace(picture.situation, world=world))
     trouble = overview(showcase(later), lags, Filters()).trouble
     assert (trouble.wrong, trouble.since) == (wrong, NOW if wrong else None)
     app = application(showcase(later), lags=lags)
