@@ -108,6 +108,16 @@ async def test_a_wrong_token_opens_nothing() -> None:
         await sign_in(client, "ä" * 40, status=401)
 
 
+@pytest.mark.parametrize("body", [b"token=\xff\xfe", b"a=1&" * 40, b"%ff", b""])
+@pytest.mark.parametrize("charset", ["", "; charset=bogus"])
+async def test_what_is_no_form_is_refused_in_words(body: bytes, charset: str) -> None:
+    async with client_of(application(showcase(sick()))) as client:
+        headers = {"Content-Type": f"application/x-www-form-urlencoded{charset}"}
+        async with client.post("/sign-in", data=body, headers=headers) as answer:
+            assert answer.status in {401, 422}
+            assert answer.content_type == "text/html"
+
+
 async def test_guesses_are_slowed_down() -> None:
     async with client_of(application(showcase(sick()))) as client:
         answers = []
