@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 import click
 
+from edgesync.cli.completing import JOB
 from edgesync.cli.context import FAILED, Context, caller, pass_context
 from edgesync.cli.jobs import Job, each, show_jobs, tell_notes
 from edgesync.cli.output import format_option
 
 
 @click.command()
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@click.argument("jobs", type=JOB, metavar="JOB...", nargs=-1, required=True)
 @format_option
 @pass_context
 def cancel(context: Context, jobs: Sequence[str], form: str) -> int:

@@ -17,7 +17,7 @@ from edgesync.clients.daemon_api import DaemonApi
 from edgesync.clients.daemon_way import Way, local_way, remote_way
 from edgesync.config import Reach, Settings, load, reach
 from edgesync.config.addresses import is_loopback
-from edgesync.errors import ConfigError
+from edgesync.errors import ConfigError, NotFoundError, RequestError
 
 # Exit codes, beside 0.
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -60,6 +60,17 @@ class Context:
         """One question to the daemon."""
         async with self.daemon() as daemon:
             return await daemon.get(path, params)
+
+    async def image_id(self, image: str) -> str:
+        """The id of an image given by id or name; one that is gone may be in the journal all the same."""
+        try:
+            rows = (await self.ask("/v1/images", {"image": image}))["images"]
+        except NotFoundError:
+            return image
+        if len(rows) > 1:
+            ids = ", ".join(row["id"] for row in rows)
+            raise RequestError(f"{len(rows)} images are named {image!r}", remedy=f"name one by its id: {ids}")
+        return str(rows[0]["id"])
 
     def _reach(self) -> Reach:
         """By the configuration; an operator who can't read that file still reaches the usual place."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgesync.cli.completing import IMAGE, STORES
 from edgesync.cli.context import FAILED, Context, caller, names, pass_context
 from edgesync.cli.jobs import Job, each, follow, show_jobs, tell_notes, timeout_option, verdict, would_be
 from edgesync.cli.output import complain, emit, format_option, table_of
@@ -15,10 +16,13 @@ from edgesync.domain.job import EngineChoice
 
 
 @click.command()
-@click.argument("images", metavar="[IMAGE]...", nargs=-1)
+@click.argument("images", type=IMAGE, metavar="[IMAGE]...", nargs=-1)
 @click.option("--policy", help="Instead of images: each one that this policy matches and that misses a copy.")
 @click.option(
-    "--stores", "named", help="Store ids, separated by commas. One that has the image makes the request fail."
+    "--stores",
+    "named",
+    type=STORES,
+    help="Store ids, separated by commas. One that has the image makes the request fail.",
 )
 @click.option("--all-stores", is_flag=True, help="Every writable store that does not have the image yet.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")

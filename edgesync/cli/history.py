@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from edgesync.cli.completing import IMAGE, STORE
 from edgesync.cli.context import Context, pass_context
 from edgesync.cli.output import emit, format_option, local_time, table_of
-from edgesync.errors import NotFoundError, RequestError
 
 
 @click.command()
-@click.argument("image", required=False)
-@click.option("--store", help="Only this store.")
+@click.argument("image", type=IMAGE, required=False)
+@click.option("--store", type=STORE, help="Only this store.")
 @click.option("--since", help="Only what happened since: a time like 2026-01-31T12:00, or an age like 90m, 12h, 7d.")
 @click.option("--failed", is_flag=True, help="Only failures.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many events.")
@@ -30,7 +30,7 @@ def history(
     """
     params = {"limit": str(limit)}
     if image:
-        params["image"] = asyncio.run(_image_id(context, image))
+        params["image"] = asyncio.run(context.image_id(image))
     if store:
         params["store"] = store
     if since:
@@ -42,19 +42,6 @@ def history(
     shown = [tuple(local_time(row[key]) if key == "at" else row[key] for key in columns) for row in rows]
     table = table_of([column.capitalize() for column in columns], shown)
     emit(rows, table, [tuple(row[key] for key in columns) for row in rows], form)
-
-
-async def _image_id(context: Context, image: str) -> str:
-    """The id of an image given by id or name; an id that is gone is looked up in the history all the same."""
-    async with context.daemon() as daemon:
-        try:
-            rows = (await daemon.get("/v1/images", {"image": image}))["images"]
-        except NotFoundError:
-            return image
-    if len(rows) > 1:
-        ids = ", ".join(row["id"] for row in rows)
-        raise RequestError(f"{len(rows)} images are named {image!r}", remedy=f"name one by its id: {ids}")
-    return str(rows[0]["id"])
 
 
 def _since(text: str) -> datetime:

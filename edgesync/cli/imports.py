@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edgesync.cli.completing import STORE, STORES
 from edgesync.cli.context import Context, caller, names, pass_context
 from edgesync.cli.jobs import Job, follow, show_jobs, tell_notes, timeout_option, verdict
 from edgesync.cli.output import complain, format_option
@@ -34,8 +35,12 @@ REFRESH = 0.5
     help="Instead of a URI: a file on this machine.",
 )
 @click.option("--name", required=True, help="The image's name.")
-@click.option("--store", help="One store; to an edge by way of the hub, unless edge_origin is off.  [default: the hub]")
-@click.option("--stores", "named", help="Store ids, separated by commas; the hub is always one of them.")
+@click.option(
+    "--store",
+    type=STORE,
+    help="One store; to an edge by way of the hub, unless edge_origin is off.  [default: the hub]",
+)
+@click.option("--stores", "named", type=STORES, help="Store ids, separated by commas; the hub is always one of them.")
 @click.option("--all-stores", is_flag=True, help="Every writable store.")
 @click.option("--no-allow-failure", is_flag=True, help="All of the stores, or none of them.")
 @click.option("--urgent", is_flag=True, help="Before everything else, other persons' jobs included.")

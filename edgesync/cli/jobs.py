@@ -72,7 +72,7 @@ async def follow(daemon: DaemonApi, jobs: Sequence[Job], *, limit: float) -> lis
             if not _ended(job):
                 complain(
                     f"job {job['id']} goes on in the daemon",
-                    f"edgesync status shows it, edgesync cancel {job['id']} stops what can be stopped",
+                    f"edgesync jobs {job['id']} shows it, edgesync cancel {job['id']} stops what can be stopped",
                 )
         raise
 
@@ -112,7 +112,8 @@ def verdict(jobs: Sequence[Job], *, awaited: bool) -> int:
     going_on = [job["id"] for job in jobs if not _ended(job)]
     if awaited and going_on:
         going = f"job {going_on[0]} goes" if len(going_on) == 1 else f"{len(going_on)} jobs go"
-        complain(f"time is up; {going} on in the daemon", "edgesync status shows it")
+        told = f"edgesync jobs {going_on[0]} shows it" if len(going_on) == 1 else "edgesync jobs shows them"
+        complain(f"time is up; {going} on in the daemon", told)
         code = FAILED
     return code
 

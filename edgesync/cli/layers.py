@@ -12,6 +12,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgesync.cli.completing import IMAGE, STORE
 from edgesync.cli.context import FAILED, Context, caller, pass_context
 from edgesync.cli.jobs import timeout_option
 from edgesync.cli.output import complain, emit, format_option, table_of
@@ -28,7 +29,7 @@ Node = Mapping[str, Any]
 
 
 @click.command()
-@click.option("--store", help="Only this site.")
+@click.option("--store", type=STORE, help="Only this site.")
 @format_option
 @pass_context
 def layers(context: Context, store: str | None, form: str) -> None:
@@ -45,8 +46,8 @@ def layers(context: Context, store: str | None, form: str) -> None:
 
 
 @click.command()
-@click.argument("image")
-@click.option("--store", required=True, help="The site.")
+@click.argument("image", type=IMAGE)
+@click.option("--store", type=STORE, required=True, help="The site.")
 @click.option("--pool", required=True, help="Where the disk is made: vms, volumes.")
 @click.option("--name", required=True, help="Of the disk.")
 @format_option
@@ -66,8 +67,8 @@ def clone(context: Context, image: str, store: str, pool: str, name: str, form: 
 
 
 @click.command()
-@click.argument("image")
-@click.option("--store", required=True, help="The site.")
+@click.argument("image", type=IMAGE)
+@click.option("--store", type=STORE, required=True, help="The site.")
 @click.option("--wait", is_flag=True, help="End when the copy depends on no other.")
 @timeout_option
 @format_option

@@ -13,13 +13,16 @@ import click
 
 from edgesync import __version__
 from edgesync.cli.cancel import cancel
+from edgesync.cli.completion import completion
 from edgesync.cli.config import config
 from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
 from edgesync.cli.copy import copy
 from edgesync.cli.doctor import doctor
 from edgesync.cli.history import history
 from edgesync.cli.imports import import_
+from edgesync.cli.joblist import jobs
 from edgesync.cli.layers import clone, flatten, layers
+from edgesync.cli.locations import locations
 from edgesync.cli.output import complain
 from edgesync.cli.pause import pause, resume
 from edgesync.cli.removal import delete_copy
@@ -47,9 +50,9 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-    `run` is the daemon. `once`, `plan`, `doctor` and `config` work without it; all other commands ask it. Those that
-    change something show it a credential: on its host its own, which root and its group can read, else that in
-    $EDGESYNC_API_TOKEN.
+    `run` is the daemon. `once`, `plan`, `doctor`, `config` and `completion` work without it; all other commands ask it.
+    Those that change something show it a credential: on its host its own, which root and its group can read, else that
+    in $EDGESYNC_API_TOKEN.
 
     \b
     Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupted.
@@ -63,9 +66,11 @@ def cli(
 ASKING = (
     status,
     stores,
+    locations,
     copy,
     import_,
     verify,
+    jobs,
     cancel,
     delete_copy,
     layers,
@@ -75,7 +80,7 @@ ASKING = (
     resume,
     history,
 )
-for command in (run, once, plan, *ASKING, doctor, config):
+for command in (run, once, plan, *ASKING, doctor, config, completion):
     cli.add_command(command)
 
 

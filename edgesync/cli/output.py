@@ -11,11 +11,14 @@ from typing import Any
 import click
 import yaml
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from edgesync.domain.copy import CopyState
 
+# No table is as wide.
+UNBOUNDED = 100_000
 FORMATS = ("table", "json", "yaml", "value")
 
 format_option = click.option(
@@ -65,6 +68,28 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row))
     return table
+
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, spare: Sequence[str], on: Console
+) -> RenderableType:
+    """The table, on a narrow terminal without as many of the spare columns as it takes."""
+    shown = list(columns)
+    for left_out in spare:
+        if width_of(table_of(shown, _chosen(columns, rows, shown)), on) <= on.width:
+            break
+        shown.remove(left_out)
+    return table_of(shown, _chosen(columns, rows, shown))
+
+
+def _chosen(columns: Sequence[str], rows: Sequence[Sequence[object]], shown: Sequence[str]) -> list[list[object]]:
+    places = [columns.index(column) for column in shown]
+    return [[row[place] for place in places] for row in rows]
+
+
+def width_of(table: Table, on: Console) -> int:
+    """In columns of the terminal, with nothing folded."""
+    return Measurement.get(on, on.options.update(max_width=UNBOUNDED), table).maximum
 
 
 def copy_cell(copy: Mapping[str, Any]) -> Text:

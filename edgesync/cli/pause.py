@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgesync.cli.completing import IMAGE, STORE
 from edgesync.cli.context import Context, caller, pass_context
 from edgesync.cli.output import emit, format_option, local_time, table_of
 
@@ -18,8 +19,8 @@ def scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a pause covers."""
     for option in (
         click.option("--all", "everything", is_flag=True, help="Everything."),
-        click.option("--image", help="An image, by id or name; with --store just that copy."),
-        click.option("--store", help="A store."),
+        click.option("--image", type=IMAGE, help="An image, by id or name; with --store just that copy."),
+        click.option("--store", type=STORE, help="A store."),
     ):
         command = option(command)
     return command

@@ -7,14 +7,15 @@ from urllib.parse import quote
 
 import click
 
+from edgesync.cli.completing import IMAGE, STORE
 from edgesync.cli.context import Context, caller, pass_context
 from edgesync.cli.jobs import Job, follow, show_jobs, tell_notes, timeout_option, verdict
 from edgesync.cli.output import format_option
 
 
 @click.command("delete-copy")
-@click.argument("image")
-@click.option("--store", required=True, help="The store whose copy is deleted.")
+@click.argument("image", type=IMAGE)
+@click.option("--store", type=STORE, required=True, help="The store whose copy is deleted.")
 @click.option("--pause", is_flag=True, help="Keep policies from bringing it back, until you resume it.")
 @click.option("--wait", is_flag=True, help="End when the copy is gone.")
 @timeout_option

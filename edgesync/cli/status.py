@@ -12,14 +12,20 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from edgesync.cli.completing import IMAGE
 from edgesync.cli.context import Context, pass_context
-from edgesync.cli.output import console, copy_cell, emit, format_option, local_time, problem_lines, table_of
+from edgesync.cli.matrix import matrix, on_one_screen
+from edgesync.cli.output import console, emit, format_option, local_time, problem_lines
 from edgesync.clients.daemon_api import DaemonApi
 from edgesync.domain.copy import CopyState
-from edgesync.expose.figures import size
+from edgesync.expose.figures import seconds, size
 
 # Seconds between two looks.
 REFRESH = 1.0
+# Lines that go around the matrix: its head, the line of what is left out, the next prompt.
+AROUND = 3
+# Copies whose pace is told.
+MOVING = 10
 # Rows that one screen asks for.
 ROWS = 200
 # States that are counted above the matrix, and told about below it; the worst first.
@@ -34,7 +40,7 @@ TOLD = (
 
 
 @click.command()
-@click.argument("image", required=False)
+@click.argument("image", type=IMAGE, required=False)
 @click.option("--all", "everything", is_flag=True, help="All images, not only those that policies or jobs concern.")
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
 @format_option
@@ -73,21 +79,40 @@ async def _matrix(daemon: DaemonApi, image: str | None, everything: bool) -> tup
 
 
 def _screen(answer: Mapping[str, Any], health: Mapping[str, Any], *, named: bool = False) -> RenderableType:
-    """What is wrong first, then the matrix, then why copies are not there and what they need."""
-    store_ids = answer["stores"]
-    rows = [
-        (row["name"], row["id"], size(row["size"]), *(copy_cell(row["copies"][store]) for store in store_ids))
-        for row in answer["images"]
+    """What is wrong first, then the matrix, then what is moving, then why copies are not there and what they need."""
+    above = [
+        *problem_lines(health["problems"]),
+        *(Text(line, style=style) for line, style in _counts(answer, health)),
     ]
-    parts: list[RenderableType] = [*problem_lines(health["problems"])]
-    parts.extend(Text(line, style=style) for line, style in _counts(answer, health))
-    parts.append(table_of(("Image", "Id", "Size", *store_ids), rows))
-    if answer.get("next_marker"):
-        parts.append(Text(f"... and more than {len(rows)} images; name one, or use -f json with the API's marker"))
-    parts.extend(Text(line, style="yellow") for line in _reasons(answer))
+    below = [Text(line, style="cyan") for line in _moving(answer)]
+    below.extend(Text(line, style="yellow") for line in _reasons(answer))
     if named:
-        parts.extend(Text(line) for line in _verified(answer))
-    return Group(*parts)
+        below.extend(Text(line) for line in _verified(answer))
+    on = console()
+    rows, left = on_one_screen(answer["images"], lines=len(above) + len(below) + AROUND, on=on)
+    if answer.get("next_marker"):
+        below.insert(0, Text(f"... and more than {len(rows)} images; name one, or use -f json with the API's marker"))
+    elif left:
+        below.insert(0, Text(f"... and {left} more images; name one, or use -f json"))
+    return Group(*above, matrix(rows, answer["stores"], on), *below)
+
+
+def _moving(answer: Mapping[str, Any]) -> list[str]:
+    """How fast copies come on, and when they will be there, as far as that is known; the last to be there first."""
+    moving = [
+        (row["name"] or row["id"], store, copy_of)
+        for row in answer["images"]
+        for store, copy_of in row["copies"].items()
+        if copy_of["state"] == CopyState.COPYING and copy_of["rate"]
+    ]
+    moving.sort(key=lambda entry: entry[2]["eta"] or 0, reverse=True)
+    lines = [f"{name} at {store}: {_pace(copy_of)}" for name, store, copy_of in moving[:MOVING]]
+    return [*lines, f"... and {len(moving) - MOVING} more copies on their way"] if len(moving) > MOVING else lines
+
+
+def _pace(copy_of: Mapping[str, Any]) -> str:
+    come = f"{size(copy_of['bytes_done'])} of {size(copy_of['bytes_total'])}, {size(copy_of['rate'])}/s"
+    return come if copy_of["eta"] is None else f"{come}, {seconds(copy_of['eta'])} to go"
 
 
 def _verified(answer: Mapping[str, Any]) -> Iterator[str]:

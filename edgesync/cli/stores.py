@@ -11,11 +11,26 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgesync.cli.context import Context, pass_context
-from edgesync.cli.output import emit, format_option, local_time, problem_lines, table_of
+from edgesync.cli.output import console, emit, fitted, format_option, local_time, problem_lines
 from edgesync.domain.site import BreakerState
-from edgesync.expose.figures import size
+from edgesync.expose.figures import in_words, size
 
-COLUMNS = ("Store", "Role", "Type", "Health", "Pool", "Window", "Copies", "Waiting", "Imports", "Findings", "Audited")
+COLUMNS = (
+    "Store",
+    "Role",
+    "Type",
+    "Health",
+    "Pool",
+    "Window",
+    "Copies",
+    "Lag",
+    "Waiting",
+    "Imports",
+    "Findings",
+    "Audited",
+)
+# Left out where a terminal is too narrow for all, in this order.
+SPARE = ("Type", "Audited", "Window", "Imports", "Role", "Findings")
 _HEALTH = {BreakerState.CLOSED: "up", BreakerState.OPEN: "down", BreakerState.HALF_OPEN: "trying"}
 
 
@@ -23,7 +38,7 @@ _HEALTH = {BreakerState.CLOSED: "up", BreakerState.OPEN: "down", BreakerState.HA
 @format_option
 @pass_context
 def stores(context: Context, form: str) -> None:
-    """Show the stores: what is wrong, health, room, windows, copies by state, what waits and runs.
+    """Show the stores: what is wrong, health, room, windows, copies by state, lag, what waits and runs.
 
     \b
     Example: edgesync stores
@@ -36,7 +51,7 @@ def _screen(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What is wrong first, then the table, then what the audits found."""
     wrong = sorted((problem for row in rows for problem in row["problems"]), key=lambda problem: not problem["bad"])
     parts: list[RenderableType] = [*problem_lines(wrong)]
-    parts.append(table_of(COLUMNS, [_row(row) for row in rows]))
+    parts.append(fitted(COLUMNS, [_row(row) for row in rows], spare=SPARE, on=console()))
     for row in rows:
         parts.extend(Text(_finding(finding), style="yellow") for finding in row["found"])
         if (more := sum(row["findings"].values()) - len(row["found"])) > 0:
@@ -53,6 +68,7 @@ def _row(row: Mapping[str, Any]) -> tuple[object, ...]:
         _pool(row["capacity"]),
         _window(row["window"]),
         _counts(row["copies"]),
+        _lag(row["lags"]),
         row["queue"],
         f"{row['running']} of {row['max_concurrent']}",
         _counts(row["findings"]),
@@ -79,6 +95,15 @@ def _window(window: Mapping[str, Any] | None) -> str:
         return "always"
     text = "open" if window["open"] else "closed"
     return f"{text} until {local_time(window['next_change'])}" if window["next_change"] else text
+
+
+def _lag(lags: Sequence[Mapping[str, Any]]) -> Text:
+    """For how long a copy has been missing, and how long its policy allows that."""
+    parts = []
+    for lag in lags:
+        allowed = f" (allows {in_words(lag['objective'])})" if lag["objective"] is not None else ""
+        parts.append(f"{in_words(lag['seconds'])} {lag['policy']}{allowed}")
+    return Text(", ".join(parts) or "none", style="bold red" if any(lag["late"] for lag in lags) else "")
 
 
 def _finding(finding: Mapping[str, Any]) -> str:

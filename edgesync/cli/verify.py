@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
+from edgesync.cli.completing import IMAGE, STORE
 from edgesync.cli.context import Context, caller, pass_context
 from edgesync.cli.jobs import Job, follow, show_jobs, timeout_option, verdict
 from edgesync.cli.output import format_option
 
 
 @click.command()
-@click.argument("image", required=False)
+@click.argument("image", type=IMAGE, required=False)
 @click.option("--all", "everything", is_flag=True, help="All images; those first that were verified longest ago.")
-@click.option("--store", "stores", multiple=True, help="Only the copy in this store; may be given again.")
+@click.option("--store", "stores", type=STORE, multiple=True, help="Only the copy in this store; may be given again.")
 @click.option("--deep", is_flag=True, help="Also read the data at the hub again, and hash them: os_hash_value.")
 @click.option("--repair", is_flag=True, help="Mend what is found broken; clones of a damaged copy are never broken.")
 @click.option("--wait", is_flag=True, help="End when all were compared, and mended where asked for; exit 1 for damage.")

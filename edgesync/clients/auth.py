@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Auth(Protocol):
@@ -17,8 +17,8 @@ class Auth(Protocol):
         """Return the service's URL from the catalog."""
         ...
 
-    async def tls(self) -> ssl.SSLContext | bool:
-        """Return how to verify the service's certificate; True stands for the system's authorities."""
+    async def tls(self) -> ssl.SSLContext | Literal[False]:
+        """Return how to verify the service's certificate; False: not at all."""
         ...
 
     async def invalidate(self) -> None:

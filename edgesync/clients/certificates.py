@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal
 
 # Told of every connection that is made with TLS.
 OnCertificate = Callable[[datetime], None]
 
 
-async def watched(tls: ssl.SSLContext | bool, on_certificate: OnCertificate) -> ssl.SSLContext | bool:
+def watched(tls: ssl.SSLContext | Literal[False], on_certificate: OnCertificate) -> ssl.SSLContext | Literal[False]:
     """What aiohttp takes as `ssl`, and tells of the certificates.
 
     Of those that are not verified (False) Python tells nothing.
     """
     if tls is False:
         return False
-    # Reading the system's authorities takes a moment.
-    context = await asyncio.to_thread(ssl.create_default_context) if tls is True else tls
 
     class Watched(ssl.SSLObject):
         """aiohttp itself shows the certificate only while an answer is being read, which may be over at once."""
@@ -29,5 +27,5 @@ async def watched(tls: ssl.SSLContext | bool, on_certificate: OnCertificate) -> 
             if shown := self.getpeercert():
                 on_certificate(datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC))
 
-    context.sslobject_class = Watched
-    return context
+    tls.sslobject_class = Watched
+    return tls

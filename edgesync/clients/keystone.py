@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from edgesync.clients.login import Access, Holder, Login
 from edgesync.domain.checkup import Identity
@@ -73,7 +73,7 @@ class OpenStackAuth:
         """Keystone's address, as configured."""
         return await self._in_thread(self._login.keystone)
 
-    async def tls(self) -> ssl.SSLContext | bool:
+    async def tls(self) -> ssl.SSLContext | Literal[False]:
         return await self._in_thread(self._login.tls)
 
     async def invalidate(self) -> None:

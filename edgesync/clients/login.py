@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgesync.domain.checkup import Identity
 from edgesync.errors import ConfigError, PermanentError, UnreachableError
@@ -135,13 +135,11 @@ class Login:
         """Keystone's address, as configured."""
         return self._where(self._open())
 
-    def tls(self) -> ssl.SSLContext | bool:
+    def tls(self) -> ssl.SSLContext | Literal[False]:
         """How clouds.yaml wants certificates verified (verify, cacert, cert, key), for other HTTP libraries."""
         verify, cert = self._open().get_requests_verify_args()
         if verify is False:
             return False
-        if verify is True and not cert:
-            return True
         try:
             context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
             if cert:

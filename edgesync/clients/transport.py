@@ -241,7 +241,7 @@ class Transport:
             return self._changing
 
     async def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        tls = await watched(await self._auth.tls(), self._on_certificate)
+        tls = watched(await self._auth.tls(), self._on_certificate)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=32, force_close=fresh),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -49,6 +49,11 @@ _BY_KEY = {".".join(path): path for path in _TYPES}
 _BY_VARIABLE = {PREFIX + "__".join(path).upper(): path for path in _TYPES}
 
 
+def variables() -> dict[str, str]:
+    """The variable of every setting that has one, with the setting's dotted key."""
+    return {variable: ".".join(path) for variable, path in _BY_VARIABLE.items()}
+
+
 def lay_over(document: Document, environ: Mapping[str, str], flags: Mapping[str, str]) -> None:
     """Put variables, then flags, into the document; complain about those that nobody knows."""
     for name, text in sorted(environ.items()):

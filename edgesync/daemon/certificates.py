@@ -7,9 +7,13 @@ import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 import structlog
+from cryptography import x509
 
+from edgesync.clients.certificates import OnCertificate
 from edgesync.errors import ConfigError
 
 log = structlog.get_logger(__name__)
@@ -37,9 +41,16 @@ class Certificate:
         self._files = files
         self._seen = _states(files)
         self._current = _context(files)
+        self._ends = _end(files)
+        self._on_certificate: OnCertificate = lambda _: None
         # What the socket is made with; each connection is handed over to what is current when it begins.
         self.context = _context(files)
         self.context.sni_callback = self._hand_over
+
+    def watched_by(self, on_certificate: OnCertificate) -> None:
+        """Have somebody told when it ends, now and after each renewal."""
+        self._on_certificate = on_certificate
+        self._tell()
 
     async def refresh(self) -> None:
         """Load the files again if they are others now; the old certificate goes on when they can't be used."""
@@ -49,10 +60,16 @@ class Certificate:
         self._seen = seen
         try:
             self._current = await asyncio.to_thread(_context, self._files)
+            self._ends = await asyncio.to_thread(_end, self._files)
         except ConfigError as error:
             log.error("the renewed certificate can't be used", why=error.message, remedy=error.remedy)  # noqa: TRY400 - a sentence
         else:
             log.info("certificate read again", file=self._files.certificate)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._ends is not None:
+            self._on_certificate(self._ends)
 
     def _hand_over(self, connection: ssl.SSLObject, _name: str | None, _made_with: ssl.SSLContext) -> None:
         connection.context = self._current
@@ -76,6 +93,15 @@ def _context(files: Files) -> ssl.SSLContext:
             [f"{problem}: {error.strerror or error}"], remedy=f"look at {', '.join(files.paths)}, and who may read them"
         ) from error
     return context
+
+
+def _end(files: Files) -> datetime | None:
+    """When the daemon's own certificate ends, which is the first in its file; None when only OpenSSL can read it."""
+    try:
+        return x509.load_pem_x509_certificates(Path(files.certificate).read_bytes())[0].not_valid_after_utc
+    except (OSError, ValueError) as error:
+        log.warning("nobody watches when the certificate ends", file=files.certificate, why=str(error))
+        return None
 
 
 def _no_password() -> str:

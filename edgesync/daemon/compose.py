@@ -15,6 +15,7 @@ from edgesync.clients.cluster import CephCluster
 from edgesync.clients.glance import GlanceClient
 from edgesync.clients.keystone import OpenStackAuth
 from edgesync.config import Settings
+from edgesync.daemon.certificates import Certificate
 from edgesync.daemon.clock import SystemClock
 from edgesync.daemon.cycle import Cycle
 from edgesync.daemon.forecast import Forecast
@@ -116,13 +117,7 @@ def observer_of(settings: Settings, glance: Glance, clock: Clock, locks: Locks) 
 
 def sites_of(settings: Settings, clusters: Clusters, glance: Glance, journal: Journal, clock: Clock) -> Sites:
     return Sites(
-        clusters,
-        clock,
-        journal,
-        glance,
-        probes=probe_rules(settings),
-        audit=audit_rules(settings),
-        rng=random.random,
+        clusters, clock, journal, glance, probes=probe_rules(settings), audit=audit_rules(settings), rng=random.random
     )
 
 
@@ -207,13 +202,17 @@ async def opened(settings: Settings, on_sent: OnSent = untold) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def composed(settings: Settings, access: Access = NOBODY) -> AsyncIterator[Daemon]:
+async def composed(
+    settings: Settings, access: Access = NOBODY, certificate: Certificate | None = None
+) -> AsyncIterator[Daemon]:
     """A whole daemon on the real clock, Glance, Ceph and journal; the journal is claimed for it alone."""
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         now = clock.now()
         showcase = Showcase(health=Health(started_at=now, config=ConfigHealth(loaded_at=now)))
         metrics = Metrics(showcase)
+        if certificate is not None:
+            certificate.watched_by(partial(metrics.certificate, "api"))
         journal = await open_journal(settings.journal.url, on_transaction=metrics.transaction)
         stack.push_async_callback(journal.close)
         await journal.claim()
@@ -338,7 +337,7 @@ def assemble(
         clock=clock,
         wishes=wishes_of(settings),
         showcase=showcase,
-        bases=lambda: freeing.bases,
+        bases=freeing.held,
     )
     scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)
     loop = Loop(cycle, clock, pace_of(settings), on_tick=metrics.tick)

@@ -70,9 +70,9 @@ class Cycle:
         clock: Clock,
         wishes: Wishes,
         showcase: Showcase,
-        bases: Callable[[], Set[tuple[ImageId, StoreId]]] = frozenset,
+        bases: Callable[[Set[tuple[ImageId, StoreId]]], Set[tuple[ImageId, StoreId]]] = frozenset,
     ) -> None:
-        """`bases`: copies that others are layered on, as far as somebody has looked."""
+        """`bases`: of copies that are leaving those that others are layered on, or may be: nobody has looked yet."""
         self._observer = observer
         self._sites = sites
         self._recollection = recollection
@@ -119,7 +119,7 @@ class Cycle:
         self._changes += 1
 
     async def tick(self, *, forgive_before: datetime | None = None) -> Plan | None:
-        """One turn; None when Glance could not be seen, or the journal not be written: the next turn tries again."""
+        """One turn; None when Glance could not be seen, or has no hub, or the journal failed: the next tries again."""
         try:
             plan = await self.plan(forgive_before=forgive_before)
             if plan is None:
@@ -127,7 +127,7 @@ class Cycle:
             await self._start(plan)
             await self._forget()
         except EdgesyncError as error:
-            # The journal's: what Glance refuses is dealt with further down.
+            # The journal's, or there is no hub: what Glance refuses is dealt with further down.
             log.error("turn broken off", why=error.message, remedy=error.remedy)  # noqa: TRY400 - a sentence for people
             self._trouble(error)
             return None
@@ -136,7 +136,10 @@ class Cycle:
         return plan
 
     async def plan(self, *, forgive_before: datetime | None = None) -> Plan | None:
-        """The first half of a turn: look, and decide. Writes nothing but events."""
+        """The first half of a turn: look, and decide. Writes nothing but events. None when Glance could not be seen.
+
+        Raises ConfigError when the hub is none of its stores, and what the journal raises.
+        """
         try:
             sighting = await self._observer.look(skip=self._runner.images)
             world, wishes = sighting.world, self._wishes
@@ -144,12 +147,12 @@ class Cycle:
             self._forgetting.lost(sighting.gone)
             self._sites.lost(sighting.gone)
             self._wants = self._wants_in(world)
-            check_hub(world.topology, wishes)
         except EdgesyncError as error:
             await self._blind(error)
             return None
         await self._seeing()
         await self._tell_stores(sighting)
+        check_hub(world.topology, wishes)
         world = await self._with_sites(world)
         # Before and after: what ends or begins while the ledger is read must not look like something left behind.
         working = self._runner.images
@@ -169,10 +172,11 @@ class Cycle:
             forgive_before=forgive_before,
             locations=self._observer.shows_locations,
             checking=self._verifier.running,
-            bases=self._bases(),
+            bases=frozenset(),
         )
         if world.full:
             self.leaving = leaving(situation)
+        situation = replace(situation, bases=self._bases(self.leaving))
         picture = decide(situation, self._board)
         self._showcase.picture = picture
         return picture.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
@@ -31,6 +32,13 @@ class Loop:
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
         self._blind = 0
+        # When the present turn began, by a clock that nobody sets; None between two.
+        self._began: float | None = None
+
+    @property
+    def turning_for(self) -> float:
+        """Seconds that the present turn has been going on; 0 between two."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
 
     def configure(self, pace: Pace) -> None:
         self._pace = pace
@@ -79,12 +87,15 @@ class Loop:
 
     async def _tick(self, forgive_before: datetime | None) -> Plan | None:
         began = self._clock.now()
+        self._began = time.monotonic()
         plan: Plan | None = None
         try:
             plan = await self._cycle.tick(forgive_before=forgive_before)
         except Exception:
             # The daemon outlives whatever a single tick stumbles over; the metric of the last good tick tells.
             log.exception("tick failed")
+        finally:
+            self._began = None
         self._blind = 0 if plan is not None else self._blind + 1
         self._on_tick((self._clock.now() - began).total_seconds(), plan is not None)
         return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import structlog
@@ -22,10 +23,18 @@ Read = Callable[[], Settings]
 class Reloader:
     """Reads the configuration again when told to. One reading at a time; a signal in between asks for one more."""
 
-    def __init__(self, daemon: Daemon, settings: Settings, read: Read) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        settings: Settings,
+        read: Read,
+        # What is told of each reload's beginning and end.
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._daemon = daemon
         self._settings = settings
         self._read = read
+        self._around = around
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -38,7 +47,8 @@ class Reloader:
             await self._asked.wait()
             self._asked.clear()
             try:
-                await self.reload()
+                with self._around():
+                    await self.reload()
             except Exception:
                 # The next SIGHUP must find somebody who listens.
                 log.exception("reload broke off, the old configuration goes on")

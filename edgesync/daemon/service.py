@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -34,6 +35,7 @@ from edgesync.daemon.pruning import pruning_policies
 from edgesync.daemon.recollection import recalled
 from edgesync.daemon.reloading import Read, Reloader
 from edgesync.daemon.situating import situate
+from edgesync.daemon.systemd import Systemd, in_a_line
 from edgesync.daemon.wishes import tuning_of, wishes_of
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.job import Event, EventKind
@@ -79,7 +81,7 @@ async def run(settings: Settings, read: Read) -> None:
     """Be the daemon until SIGTERM or SIGINT; at SIGHUP, `read` the configuration again."""
     async with (
         doors_of(settings) as doors,
-        composed(settings, doors.access) as daemon,
+        composed(settings, doors.access, doors.certificate) as daemon,
         # The API first: while Glance is slow to answer, it says so.
         serving(settings, daemon.api.application(), doors),
         _beside(doors.run()),
@@ -88,7 +90,8 @@ async def run(settings: Settings, read: Read) -> None:
 
 
 async def _live(settings: Settings, daemon: Daemon, read: Read) -> None:
-    reloader = Reloader(daemon, settings, read)
+    systemd = Systemd(os.environ)
+    reloader = Reloader(daemon, settings, read, systemd.reloading)
     with _on_signals(STOP_SIGNALS, daemon.loop.stop), _on_signals((signal.SIGHUP,), reloader.ask):
         await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
         async with (
@@ -96,8 +99,13 @@ async def _live(settings: Settings, daemon: Daemon, read: Read) -> None:
             _beside(reloader.run()),
             _beside(daemon.freeing.run()),
             _beside(daemon.scrub.run()),
+            _beside(systemd.attend(lambda: in_a_line(daemon.showcase), lambda: daemon.loop.turning_for)),
         ):
-            await daemon.loop.run()
+            systemd.ready()
+            try:
+                await daemon.loop.run()
+            finally:
+                systemd.stopping()
 
 
 async def once(settings: Settings, *, deadline: float, watch: Watch) -> Outcome:

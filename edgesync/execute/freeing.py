@@ -84,6 +84,8 @@ class Freeing:
         self._pools = pools
         self._scene = scene
         self._bases: dict[StoreId, frozenset[str]] = {}
+        # Copies that were leaving already when their site was last looked at.
+        self._judged: dict[StoreId, Set[ImageId]] = {}
         # By store and name; of a store as a whole under no name.
         self._asked: dict[tuple[StoreId, str], _Asked] = {}
         self._said: dict[tuple[StoreId, str], str] = {}
@@ -92,6 +94,11 @@ class Freeing:
     def bases(self) -> frozenset[tuple[ImageId, StoreId]]:
         """Copies that others were layered on when their site was last looked at."""
         return frozenset((ImageId(name), store) for store, names in self._bases.items() for name in names)
+
+    def held(self, leaving: Set[tuple[ImageId, StoreId]]) -> frozenset[tuple[ImageId, StoreId]]:
+        """Those that must not go yet: others are layered on them, or nobody has looked since they began to leave."""
+        bases = self.bases
+        return frozenset(copy for copy in leaving if copy in bases or self._unjudged(*copy))
 
     async def run(self) -> None:
         """For ever; a site that hangs costs only itself."""
@@ -107,6 +114,8 @@ class Freeing:
         site = scene.sites.get(store)
         if site is not None and not admits(site.breaker, self._clock.now(), running=0):
             return False
+        # A site that can't tell keeps nothing back for ever: to delete what is in use is refused in the end.
+        self._judged[store] = {image for image, where in scene.leaving if where == store}
         try:
             busy = await self._site(store, self._blocks[store], scene)
         except EdgesyncError as error:
@@ -120,11 +129,25 @@ class Freeing:
             await self._clock.sleep(FIRST)
         while True:
             busy = await self.turn(store)
-            await self._clock.sleep(SOON if busy else EVERY)
+            await self._idle(store, SOON if busy else EVERY)
+
+    async def _idle(self, store: StoreId, seconds: float) -> None:
+        """Until then, or until more copies are leaving."""
+        ends = self._clock.now() + timedelta(seconds=seconds)
+        while (left := (ends - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(min(SOON, left))
+            scene = self._scene()
+            if scene is not None and any(
+                self._unjudged(image, where) for image, where in scene.leaving if where == store
+            ):
+                return
+
+    def _unjudged(self, image: ImageId, store: StoreId) -> bool:
+        return store in self._blocks and image not in self._judged.get(store, ())
 
     async def _site(self, store: StoreId, blocks: Blocks, scene: Scene) -> bool:
         copies = {image.id for image in scene.images.values() if store in image.stores and is_image_id(image.id)}
-        leaving = {image for image, where in scene.leaving if where == store}
+        leaving = self._judged[store]
         seen = await blocks.layers(measured=False)
         layers = {layer.name: layer for layer in seen.layers if layer.pool == self._pools[store]}
         members = members_of(layers.values(), pool=self._pools[store], copies=copies, leaving=leaving)

@@ -60,7 +60,7 @@ class Api:
         self._for_people = [*self._page.routes(), *self._visits.routes(), *Orders(counter).routes()]
         self._streaming = Streaming(journal=journal, showcase=showcase)
         self._endpoints = [
-            *Reading(showcase=showcase, journal=journal).endpoints(),
+            *Reading(showcase=showcase, journal=journal, lags=metrics.lags).endpoints(),
             *Ordering(showcase=showcase, counter=counter).endpoints(),
             *LayerRoutes(showcase=showcase, counter=counter).endpoints(),
             *self._streaming.endpoints(),

@@ -102,7 +102,7 @@ class Metrics:
         self._logins.labels(result).observe(seconds)
 
     def certificate(self, service: str, ends: datetime) -> None:
-        """A service has shown a certificate."""
+        """A service has shown a certificate, or the daemon's own (api) was loaded."""
         self.machinery.certificates[service] = ends
 
     def transaction(self, kind: str, waited: float, seconds: float, failed: bool) -> None:

@@ -18,6 +18,9 @@ from edgesync.expose.answers import as_json
 from edgesync.expose.choice import ImagesQuery, Page, chosen, named
 from edgesync.expose.endpoints import Endpoint, looks
 from edgesync.expose.jobs import job_view
+from edgesync.expose.lag import Lags
+from edgesync.expose.lateness import waits_of
+from edgesync.expose.locations import location_of
 from edgesync.expose.matrix import image_view, ordered_stores
 from edgesync.expose.pages import ConfigView, HealthView, History, Images, Jobs, Pauses, Plan, Stores
 from edgesync.expose.picture import Picture, Showcase
@@ -58,9 +61,10 @@ class HistoryQuery(Page):
 class Reading:
     """The routes that change nothing."""
 
-    def __init__(self, *, showcase: Showcase, journal: Journal) -> None:
+    def __init__(self, *, showcase: Showcase, journal: Journal, lags: Lags) -> None:
         self._showcase = showcase
         self._journal = journal
+        self._lags = lags
 
     def endpoints(self) -> list[Endpoint]:
         ok = HTTPStatus.OK
@@ -130,6 +134,7 @@ class Reading:
         verifications = await self._journal.verifications(image.id)
         attempts = await self._journal.attempts(image=image.id, limit=RECENT)
         history = await self._journal.history(HistoryFilter(image=image.id, limit=RECENT))
+        known = picture.world.topology.stores.keys()
         return ImageDetail(
             **dict(image_view(picture, image)),
             disk_format=image.disk_format,
@@ -137,6 +142,7 @@ class Reading:
             tags=sorted(image.tags),
             hash_algo=image.hash_algo,
             hash_value=image.hash_value,
+            locations={store: location_of(picture, image, store) for store in sorted(image.stores.intersection(known))},
             verifications=[verification_view(store, found) for store, found in sorted(verifications.items())],
             plan=list(image_rows(picture, image.id)),
             jobs=[job_view(job, picture) for job in picture.ledger.jobs if job.image == image.id],
@@ -145,7 +151,8 @@ class Reading:
         )
 
     async def _stores(self, _request: web.Request) -> web.Response:
-        return as_json(Stores(stores=store_views(self._seen())))
+        picture = self._seen()
+        return as_json(Stores(stores=store_views(picture, waits_of(picture, self._lags))))
 
     async def _jobs(self, request: web.Request) -> web.Response:
         query = JobsQuery.model_validate(dict(request.query))
@@ -215,5 +222,5 @@ def job_id(request: web.Request) -> JobId:
     """The job that a path names; NotFoundError for what can't be one."""
     wanted = request.match_info["job"]
     if not wanted.isalnum():
-        raise NotFoundError(f"there is no job {wanted!r}", remedy="GET /v1/jobs lists them")
+        raise NotFoundError(f"there is no job {wanted!r}", remedy="edgesync jobs lists them, as does GET /v1/jobs")
     return JobId(wanted)

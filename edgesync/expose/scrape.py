@@ -98,7 +98,7 @@ class Gauges(Collector):
     def _certificates(self) -> Metric:
         family = GaugeMetricFamily(
             "edgesync_certificate_expiry_timestamp_seconds",
-            "When the certificate ends that a service showed last; only of services with TLS.",
+            "When the certificate ends that a service showed last, or the daemon's own (api); only with TLS.",
             labels=["service"],
         )
         for service, ends in sorted(self._machinery.certificates.items()):

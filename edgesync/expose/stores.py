@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from edgesync.domain.copy import CopyState
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import Breaker, Site
 from edgesync.domain.store import Store, StoreId
+from edgesync.expose.lateness import NO_WAITS, Wait, Waits
 from edgesync.expose.matrix import count_copies, ordered_stores, what_next
 from edgesync.expose.picture import Picture
 from edgesync.expose.problems import store_problems
-from edgesync.expose.views import BreakerView, CapacityView, PauseView, StoreView, WindowView, finding_view, pause_view
+from edgesync.expose.views import (
+    BreakerView,
+    CapacityView,
+    LagView,
+    PauseView,
+    StoreView,
+    WindowView,
+    finding_view,
+    pause_view,
+)
 
 # Findings of one store that are shown one by one.
 SHOWN = 20
 
 
-def store_views(picture: Picture) -> list[StoreView]:
+def store_views(picture: Picture, waits: Waits = NO_WAITS) -> list[StoreView]:
     """The hub first, then the edges by name."""
     counts, running = count_copies(picture), _running(picture)
     stores = picture.world.topology.stores
-    return [_store_view(picture, stores[store], counts, running[store]) for store in ordered_stores(picture)]
+    return [
+        _store_view(picture, stores[store], counts, running[store], waits.get(store, ()))
+        for store in ordered_stores(picture)
+    ]
 
 
-def store_view(picture: Picture, store: StoreId) -> StoreView:
+def store_view(picture: Picture, store: StoreId, waits: Waits = NO_WAITS) -> StoreView:
     """One of them, which Glance has."""
-    return _store_view(picture, picture.world.topology.stores[store], count_copies(picture), _running(picture)[store])
+    known, running = picture.world.topology.stores[store], _running(picture)[store]
+    return _store_view(picture, known, count_copies(picture), running, waits.get(store, ()))
 
 
 def _running(picture: Picture) -> Counter[StoreId]:
     return Counter(store for attempt in picture.ledger.attempts if attempt.work.brings for store in attempt.stores)
 
 
-def _store_view(picture: Picture, store: Store, counts: Counter[tuple[StoreId, CopyState]], running: int) -> StoreView:
+def _store_view(
+    picture: Picture, store: Store, counts: Counter[tuple[StoreId, CopyState]], running: int, waits: Iterable[Wait]
+) -> StoreView:
     site = picture.site(store.id)
     return StoreView(
         id=store.id,
@@ -53,6 +69,7 @@ def _store_view(picture: Picture, store: Store, counts: Counter[tuple[StoreId, C
         window=_window_view(picture, store.id),
         paused=[_pause_view(picture, pause) for pause in pauses_of(picture, store.id)],
         queue=counts[store.id, CopyState.WAITING],
+        lags=[_lag_view(picture, wait) for wait in waits],
         findings=dict(Counter(finding.defect.value for finding in site.findings.values())),
         found=[finding_view(finding, what_next(picture, finding)) for finding in islice(site.findings.values(), SHOWN)],
         audited_at=site.audited_at,
@@ -69,6 +86,16 @@ def pauses_of(picture: Picture, store: StoreId) -> Iterator[Pause]:
 
 def _pause_view(picture: Picture, pause: Pause) -> PauseView:
     return pause_view(pause, picture.world.images.get(pause.image) if pause.image else None)
+
+
+def _lag_view(picture: Picture, wait: Wait) -> LagView:
+    return LagView(
+        policy=wait.policy,
+        since=wait.since,
+        seconds=(picture.world.at - wait.since).total_seconds(),
+        objective=wait.objective.total_seconds() if wait.objective is not None else None,
+        late=wait.late,
+    )
 
 
 def _breaker_view(breaker: Breaker) -> BreakerView:

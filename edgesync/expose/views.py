@@ -120,6 +120,19 @@ class WindowView(BaseModel):
     next_change: datetime | None
 
 
+class LagView(BaseModel):
+    """How long a store has been waiting for a copy that a policy wants there; seconds."""
+
+    policy: str
+    # Since when the copy has been missing that has been missing for the longest.
+    since: datetime
+    seconds: float
+    # For how long one may be missing; null: the policy doesn't say.
+    objective: float | None
+    # Whether it has been longer.
+    late: bool
+
+
 class StoreView(BaseModel):
     id: str
     role: str
@@ -142,6 +155,8 @@ class StoreView(BaseModel):
     paused: list[PauseView]
     # Copies that wait for this store.
     queue: int
+    # Of the policies that miss a copy there, the longest first.
+    lags: list[LagView]
     # By defect.
     findings: dict[str, int]
     # The first of them; also of RBD images that no image of Glance belongs to.
@@ -247,6 +262,8 @@ class ImageDetail(ImageView):
     # Glance's digest of the data.
     hash_algo: str
     hash_value: str
+    # Of the copies that Glance lists, by store; empty where Glance doesn't tell the cluster's id or pool.
+    locations: dict[str, str]
     # Where they were compared with the hub's, block by block.
     verifications: list[VerificationView]
     # What is done next and why, and why the rest waits.

@@ -34,11 +34,11 @@ class Authority:
         self.file = folder / f"{name}.crt"
         self.file.write_bytes(_pem(self._certificate.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str) -> Pair:
-        """For 127.0.0.1, valid for a day; an earlier one of that name is replaced."""
+    def issue(self, name: str, days: int = 1) -> Pair:
+        """For 127.0.0.1, valid that long; an earlier one of that name is replaced."""
         key = ec.generate_private_key(ec.SECP256R1())
         here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        built = self._build(_name(name), key).add_extension(x509.SubjectAlternativeName([here]), critical=False)
+        built = self._build(_name(name), key, days).add_extension(x509.SubjectAlternativeName([here]), critical=False)
         pair = Pair(certificate=self._folder / f"{name}.crt", key=self._folder / f"{name}.key")
         pair.certificate.write_bytes(_pem(built.sign(self._key, hashes.SHA256())))
         pair.key.write_bytes(
@@ -48,7 +48,7 @@ class Authority:
         )
         return pair
 
-    def _build(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _build(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int = 1) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -57,7 +57,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_after(now + timedelta(days=days))
         )
 
 

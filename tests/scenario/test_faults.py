@@ -151,6 +151,12 @@ async def test_a_vanished_hub_stops_everything_with_a_reason(stage: Stage) -> No
         await stage.until(lambda: "hub" in daemon.showcase.health.trouble, "trouble noticed")
         stage.add_golden()
         await stage.clock.sleep(300)
+        # Glance answers: somebody should not look for the cause at it.
+        assert daemon.showcase.health.sees_glance
+        assert "set hub to the id" in daemon.showcase.health.remedy
+        assert await stage.events(EventKind.GLANCE_UNREACHABLE) == []
+        (vanished,) = await stage.events(EventKind.STORE_VANISHED)
+        assert vanished.store == "central"
     assert stage.fake.accepted == []
 
 

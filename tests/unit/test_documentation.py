@@ -90,7 +90,9 @@ def test_the_runbook_has_every_state_of_a_job_and_every_result() -> None:
     assert set(re.findall(r"`([a-z]+)`", last)) == {*JobState, *CopyResult}
 
 
-@pytest.mark.parametrize(("page", "folder"), [("README.md", "."), ("deploy/RUNBOOK.md", "deploy")])
+@pytest.mark.parametrize(
+    ("page", "folder"), [("README.md", "."), ("deploy/RUNBOOK.md", "deploy"), ("docs/commands.md", "docs")]
+)
 def test_links_lead_somewhere(page: str, folder: str) -> None:
     text = Path(page).read_text()
     headings = {

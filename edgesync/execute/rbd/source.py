@@ -24,7 +24,7 @@ CHUNK = 2 * MIB
 AHEAD = 3
 UPLOAD_AGAIN = (
     "Nothing was made of them. Upload the image again, or bring it back from a site whose copy is good; "
-    "`edgesync verify` tells when it is sound."
+    "`edgesync verify --deep` tells when it is sound."
 )
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote
 
 from edgesync.domain.blocks import Verification
 from edgesync.domain.image import Image, ImageId
@@ -16,6 +15,7 @@ from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.expose.jobs import job_view
 from edgesync.expose.layers import LayerView, SiteLayersView
+from edgesync.expose.locations import location_of
 from edgesync.expose.matrix import image_view
 from edgesync.expose.picture import Picture
 from edgesync.expose.planned import PlanRow, image_rows
@@ -98,12 +98,10 @@ def image_page(picture: Picture, image: Image, record: Record) -> ImagePage:
 
 
 def _row(picture: Picture, image: Image, store: StoreId, copy: CopyView, record: Record) -> CopyRow:
-    known = picture.world.topology.stores[store]
-    listed = store in image.stores and known.fsid and known.pool
     return CopyRow(
         store=store,
         copy=copy,
-        location=f"rbd://{known.fsid}/{quote(known.pool)}/{quote(image.id)}/snap" if listed else "",
+        location=location_of(picture, image, store),
         verification=record.verifications.get(store),
         reached=picture.settings_of(store).ceph is not None,
     )

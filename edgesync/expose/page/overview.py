@@ -13,9 +13,9 @@ from edgesync.domain.image import Image
 from edgesync.domain.job import Attempt
 from edgesync.domain.store import StoreId
 from edgesync.expose.lag import Lags, policies_of
+from edgesync.expose.lateness import Wait, waits_of
 from edgesync.expose.matrix import copy_view, image_view, natural
 from edgesync.expose.page.filters import Filters
-from edgesync.expose.page.lateness import Wait, waits_of
 from edgesync.expose.page.selection import select
 from edgesync.expose.page.trouble import Trouble, trouble_of
 from edgesync.expose.picture import Picture, Showcase
@@ -86,11 +86,11 @@ def overview(showcase: Showcase, lags: Lags, filters: Filters) -> Overview:
     counts: Counter[CopyState] = Counter()
     if picture is None:
         return Overview(trouble=trouble_of(None, showcase.health, counts, {}), filters=filters, counts=counts, at=None)
-    sites = tuple(store_views(picture))
+    waits = waits_of(picture, lags)
+    sites = tuple(store_views(picture, waits))
     for site in sites:
         counts.update(site.copies)
     moving = list(_movements(picture))
-    waits = waits_of(picture, lags)
     return Overview(
         trouble=trouble_of(picture, showcase.health, counts, waits),
         filters=filters,

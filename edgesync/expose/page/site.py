@@ -9,7 +9,7 @@ from edgesync.domain.job import Event, HistoryFilter
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.expose.lag import Lags
-from edgesync.expose.page.lateness import Wait, waits_of
+from edgesync.expose.lateness import Wait, waits_of
 from edgesync.expose.picture import Picture
 from edgesync.expose.stores import store_view
 from edgesync.expose.views import StoreView
@@ -32,5 +32,11 @@ class SitePage:
 async def site_page(picture: Picture, journal: Journal, lags: Lags, store: StoreId) -> SitePage:
     paused = any(pause.store == store and pause.image is None for pause in picture.ledger.pauses)
     events = await journal.history(HistoryFilter(store=store, limit=EVENTS))
-    waits = waits_of(picture, lags).get(store, ())
-    return SitePage(site=store_view(picture, store), waits=waits, events=events, at=picture.world.at, paused=paused)
+    waits = waits_of(picture, lags)
+    return SitePage(
+        site=store_view(picture, store, waits),
+        waits=waits.get(store, ()),
+        events=events,
+        at=picture.world.at,
+        paused=paused,
+    )

@@ -12,9 +12,9 @@ from urllib.parse import quote
 from edgesync.domain.copy import CopyState, Failure
 from edgesync.domain.store import StoreId
 from edgesync.expose.figures import in_words
+from edgesync.expose.lateness import Wait
 from edgesync.expose.matrix import copy_view, natural
 from edgesync.expose.page.filters import Filters
-from edgesync.expose.page.lateness import Wait
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.problems import problems
 from edgesync.expose.views import ProblemView

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class FixedAuth:
     """Satisfies the client's `Auth`. `invalidate` moves on to the next token, as a new log-in would."""
@@ -17,8 +19,8 @@ class FixedAuth:
     async def endpoint(self) -> str:
         return self._endpoint
 
-    async def tls(self) -> bool:
-        return True
+    async def tls(self) -> Literal[False]:
+        return False
 
     async def invalidate(self) -> None:
         self.logins += 1

@@ -58,6 +58,8 @@ def test_every_command_is_in_the_readme() -> None:
         ("status",),
         ("stores",),
         ("history",),
+        ("jobs",),
+        ("locations", "x"),
         ("copy", "x", "y", "--all-stores"),
         ("copy", "--policy", "x"),
         ("import", "http://a/b", "--name", "x"),

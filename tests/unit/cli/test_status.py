@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +14,12 @@ from edgesync.cli.output import emit
 from edgesync.cli.status import _screen
 from edgesync.cli.stores import _screen as stores_screen
 from edgesync.domain.copy import CopyState
+from edgesync.expose.lag import Lags
+from edgesync.expose.lateness import waits_of
 from edgesync.expose.stores import store_views
 from edgesync.expose.views import CopyView
+from tests.builders import NOW, image, policy, situation
+from tests.unit.expose.pictures import picture_of
 from tests.unit.expose.test_problems import sick
 
 WELL: dict[str, Any] = {"problems": []}
@@ -91,10 +97,10 @@ def test_stores_show_what_is_wrong_then_each_site_then_the_findings() -> None:
     assert [line.split(" ")[0] for line in lines[:3]] == ["the", "1", "1"]
     header = next(index for index, line in enumerate(lines) if line.startswith("Store"))
     central, dcn0, dcn1 = (" ".join(line.split()) for line in lines[header + 1 : header + 4])
-    assert central == "central hub rbd up, paused 90% of 100.0 GiB (limit 85%) always 1 present 0 0 of 100 none -"
+    assert central == "central hub rbd up, paused 90% of 100.0 GiB (limit 85%) always 1 present none 0 0 of 100 none -"
     assert "1 broken" in dcn0
     assert "1 unprotected, 1 orphan" in dcn0
-    assert dcn1.startswith("dcn1 edge rbd down, paused - always 1 stalled 0 1 of 100 none -")
+    assert dcn1.startswith("dcn1 edge rbd down, paused - always 1 stalled none 0 1 of 100 none -")
     assert lines[header + 4].startswith("id-img at dcn0: unprotected: it is unprotected; ")
 
 
@@ -112,3 +118,32 @@ def test_a_sentence_is_not_broken_in_the_middle_of_the_command_in_it(capsys: pyt
     sentence = f"{'a long story ' * 20}-> edgesync resume --store dcn0"
     emit({}, Group(Text(sentence), Text("short")), [], "table")
     assert capsys.readouterr().out.splitlines() == [sentence, "short"]
+
+
+def test_stores_say_how_long_each_policy_has_been_missing_a_copy_there() -> None:
+    case = situation(image(), policies=[policy(lag_objective=timedelta(hours=4))])
+    lags = Lags()
+    lags.update(picture_of(case))
+    later = picture_of(replace(case, world=replace(case.world, at=NOW + timedelta(hours=5))))
+    rows = [view.model_dump(mode="json") for view in store_views(later, waits_of(later, lags))]
+    console = Console(width=220, color_system=None)
+    with console.capture() as captured:
+        console.print(stores_screen(rows))
+    central, dcn0, _ = captured.get().splitlines()[-3:]
+    assert " none " in central
+    assert " 5 h golden (allows 4 h) " in dcn0
+
+
+def test_what_is_moving_tells_its_pace_the_slowest_first() -> None:
+    paces = [copy("copying", bytes_done=1 << 29, bytes_total=1 << 30, rate=float(1 << 20), eta=eta) for eta in (9, 512)]
+    lines = screen(*({"central": copy("present"), "dcn0": pace} for pace in paces))
+    assert lines[-2:] == [
+        "img1 at dcn0: 512.0 MiB of 1.0 GiB, 1.0 MiB/s, 8:32 to go",
+        "img0 at dcn0: 512.0 MiB of 1.0 GiB, 1.0 MiB/s, 0:09 to go",
+    ]
+
+
+def test_of_many_that_move_some_are_told() -> None:
+    pace = copy("copying", bytes_done=1, bytes_total=2, rate=1.0)
+    lines = screen(*({"central": copy("present"), "dcn0": pace} for _ in range(25)))
+    assert lines[-1] == "... and 15 more copies on their way"

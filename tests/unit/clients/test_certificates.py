@@ -6,6 +6,7 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from aiohttp import web
@@ -28,7 +29,7 @@ class TrustingAuth(FixedAuth):
         super().__init__(endpoint)
         self._trusted = trusted
 
-    async def tls(self) -> ssl.SSLContext | bool:  # type: ignore[override]
+    async def tls(self) -> ssl.SSLContext | Literal[False]:  # type: ignore[override]
         return ssl.create_default_context(cafile=self._trusted) if self._trusted else False
 
 

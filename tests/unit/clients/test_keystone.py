@@ -91,7 +91,9 @@ async def test_token_and_endpoint(login: Login, keystone: FakeKeystone) -> None:
     auth = login()
     assert await auth.headers() == {"X-Auth-Token": "token-1"}
     assert await auth.endpoint() == "http://glance.example:9292"
-    assert await auth.tls() is True
+    verifying = await auth.tls()
+    assert verifying
+    assert (verifying.verify_mode, verifying.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert keystone.logins == 1
 
 

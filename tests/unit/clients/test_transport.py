@@ -7,6 +7,7 @@ import gc
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Literal
 
 import pytest
 
@@ -233,9 +234,9 @@ async def test_many_requests_with_a_dead_token_share_one_login() -> None:
 
 async def test_two_first_requests_share_a_session(fake: FakeGlance) -> None:
     class SlowAuth(FixedAuth):
-        async def tls(self) -> bool:
+        async def tls(self) -> Literal[False]:
             await asyncio.sleep(0.01)
-            return True
+            return False
 
     async with GlanceClient(SlowAuth(fake.url)) as glance:
         await asyncio.gather(*(glance.stores() for _ in range(5)))

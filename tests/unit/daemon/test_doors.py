@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,20 @@ async def test_a_renewed_certificate_is_shown_to_whoever_comes_then(tmp_path: Pa
         (tmp_path / "api.key").write_text("nonsense")
         await doors.certificate.refresh()
         assert await serial(settings, trusting(authority)) == second
+
+
+async def test_when_its_certificate_ends_is_told_at_once_and_after_a_renewal(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    settings = with_tls(tmp_path, authority.issue("api"))
+    told: list[datetime] = []
+    async with doors_of(settings) as doors:
+        assert doors.certificate is not None
+        doors.certificate.watched_by(told.append)
+        await doors.certificate.refresh()
+        (first,) = told
+        authority.issue("api", days=30)
+        await doors.certificate.refresh()
+    assert (told[-1] - first).days == 29
 
 
 async def test_the_local_credential_is_shown_to_nobody_who_has_another_certificate(tmp_path: Path) -> None:

@@ -325,3 +325,31 @@ async def test_right_after_the_first_look_at_glance_a_site_has_its_own() -> None
         await running
     assert at.asked == [NAMES[1]]
     assert at.freeing.bases == {(ImageId(NAMES[0]), DCN0)}
+
+
+async def test_what_begins_to_leave_is_held_until_its_site_was_looked_at() -> None:
+    at = await chained(*NAMES[:3])
+    going = frozenset((ImageId(name), DCN0) for name in (NAMES[0], NAMES[2]))
+    elsewhere = frozenset({(ImageId(NAMES[0]), CENTRAL)})
+    running = asyncio.create_task(at.freeing.run())
+    await at.blocks.cluster.clock.sleep(60)
+    assert at.freeing.held(going | elsewhere) == going, "whatever was seen before: of the hub's there is nothing to see"
+    at.change(leaving=going)
+    await at.blocks.cluster.clock.sleep(freeing.SOON + 1)
+    assert at.freeing.held(going | elsewhere) == {(ImageId(NAMES[0]), DCN0)}, "soon: another is layered on it"
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_site_that_can_not_tell_holds_nothing_for_ever() -> None:
+    at = await chained(*NAMES[:2], leaving=NAMES[0])
+
+    async def refuse(method: str, _: str) -> None:
+        if method == "layers":
+            raise PermanentError("its key may not")
+
+    at.blocks.before = refuse
+    assert not await at.turn()
+    assert at.scene is not None
+    assert at.freeing.held(at.scene.leaving) == frozenset()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from edgesync.domain.blocks import Verification
 from edgesync.domain.job import Event, EventKind
 from edgesync.domain.site import Defect
 from edgesync.domain.store import StoreId
+from edgesync.expose.lag import Lags
+from edgesync.expose.reading import Reading
 from tests.builders import NOW, attempt, image, job, policy, situation
+from tests.unit.daemon.paper import counter
 from tests.unit.expose.pictures import finding, picture_of, site
 from tests.unit.expose.test_orders import ask, served
 
@@ -113,3 +120,26 @@ async def test_a_method_that_a_path_does_not_take_is_told_which_it_takes() -> No
         assert answer.status == 405
         assert set(answer.headers["Allow"].split(",")) == {"DELETE", "GET", "HEAD", "POST"}
         assert (await answer.json(content_type=None))["remedy"]
+
+
+async def test_a_store_tells_how_long_it_has_been_waiting_and_what_its_policy_allows() -> None:
+    golden = policy(lag_objective=timedelta(hours=1))
+    case = situation(image(), policies=[golden])
+    at = counter(picture_of(case))
+    journal: Any = at.journal
+    lags = Lags()
+    lags.update(picture_of(case))
+    at.showcase.picture = later = picture_of(replace(case, world=replace(case.world, at=NOW + timedelta(hours=3))))
+    lags.update(later)
+    reading = Reading(showcase=at.showcase, journal=journal, lags=lags)
+    app = web.Application()
+    app.add_routes([endpoint.route for endpoint in reading.endpoints()])
+    async with TestClient(TestServer(app)) as client:
+        found = await ask(client, "GET", "/v1/stores", 200)
+    assert [(row["id"], [lag["policy"] for lag in row["lags"]]) for row in found["stores"]] == [
+        ("central", []),
+        ("dcn0", ["golden"]),
+        ("dcn1", ["golden"]),
+    ]
+    (lag,) = found["stores"][1]["lags"]
+    assert (lag["seconds"], lag["objective"], lag["late"]) == (3 * 3600, 3600, True)

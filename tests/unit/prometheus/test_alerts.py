@@ -13,6 +13,7 @@ from tests.servers.prometheus import RULES, promtool
 from tests.unit.prometheus.queries import shown_with_recordings, wrong_in
 
 RUNBOOK = Path("deploy/RUNBOOK.md")
+EXAMPLE = Path("deploy/prometheus/prometheus.yaml")
 # What one reads at night by the symptom, what one looks a word up in, and what one reads by an alert.
 PURPOSES = [
     "First",
@@ -60,8 +61,21 @@ def judge(tmp_path: Path, alert: str, case: Any, expected: list[Any]) -> None:
 def test_promtool_accepts_the_rules_and_the_example() -> None:
     checked = promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    example = promtool("check", "config", "--lint=all", "--lint-fatal", "deploy/prometheus/prometheus.yaml")
+    example = promtool("check", "config", "--lint=all", "--lint-fatal", str(EXAMPLE))
     assert example.returncode == 0, example.stdout + example.stderr
+
+
+def test_the_example_has_what_a_daemon_with_tls_and_closed_reading_asks_for(tmp_path: Path) -> None:
+    written = re.sub(r"^    # (?=( *)[a-z_]+:( [/a-z]\S*)?$)", "    ", EXAMPLE.read_text(), flags=re.MULTILINE)
+    (job,) = yaml.safe_load(written)["scrape_configs"]
+    assert job["scheme"] == "https"
+    assert job["tls_config"].keys() == {"ca_file", "cert_file", "key_file"}
+    assert job["authorization"].keys() == {"credentials_file"}
+    # The files that it names are not here.
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(written.replace("edgesync.rules.yaml", str(RULES.resolve())))
+    checked = promtool("check", "config", "--syntax-only", str(file))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_every_alert_is_tested() -> None:
@@ -90,7 +104,7 @@ def test_a_daemon_that_was_never_scraped_is_noticed(tmp_path: Path) -> None:
     annotations = {
         "summary": "no edgesync daemon answers",
         "description": "Prometheus has had no answer from any edgesync for two minutes: no copy is made, watched or "
-        "mended. What Glance has begun goes on.",
+        "mended. What Glance has begun goes on. `systemctl status edgesync` on its host says whether it runs.",
         "runbook_url": "deploy/RUNBOOK.md#edgesyncdown",
     }
     labels = {"job": "edgesync", "severity": "critical"}
@@ -105,6 +119,12 @@ def test_every_alert_has_what_a_person_needs(alert: str) -> None:
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"].endswith(f"#{alert.lower()}")
+
+
+@pytest.mark.parametrize("alert", [name for name, rule in alerts().items() if rule["labels"]["severity"] == "critical"])
+def test_whoever_gets_up_at_night_has_a_command_to_begin_with(alert: str) -> None:
+    said = alerts()[alert]["annotations"]["description"].rsplit(". ", 1)[1]
+    assert re.search(r"`(edgesync|systemctl|journalctl|ceph) [^`]+`", said)
 
 
 def chapters() -> dict[str, str]:

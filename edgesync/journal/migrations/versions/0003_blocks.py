@@ -11,7 +11,7 @@ down_revision = "0002"
 _MOMENT = sa.DateTime(timezone=True)
 # Words that came with this schema: who knows only 0002 refuses to read a journal that has one of them.
 _NEW_WORK = ("seal", "sweep", "renew", "verify")
-_NEW_EVENTS = ("copy-planned", "copy-verified", "verification-failed", "disk-cloned", "flatten-asked")
+_NEW_EVENTS = ("copy-planned", "copy-verified", "verification-failed", "disk-cloned", "flatten-asked", "upload-started")
 
 
 def upgrade() -> None:

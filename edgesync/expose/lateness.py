@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TypeAlias
 
 from edgesync.domain.store import StoreId
 from edgesync.expose.lag import Lags, policies_of
@@ -25,7 +27,11 @@ class Wait:
     late: bool
 
 
-def waits_of(picture: Picture, lags: Lags) -> Mapping[StoreId, tuple[Wait, ...]]:
+Waits: TypeAlias = Mapping[StoreId, tuple[Wait, ...]]
+NO_WAITS: Waits = MappingProxyType({})
+
+
+def waits_of(picture: Picture, lags: Lags) -> Waits:
     """Those of the sites that miss something, the longest first."""
     objectives = {policy.name: policy.lag_objective for policy in policies_of(picture)}
     found: defaultdict[StoreId, list[Wait]] = defaultdict(list)
