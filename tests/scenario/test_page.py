@@ -45,7 +45,7 @@ async def test_the_page_follows_a_copy_from_waiting_to_present(stage: Stage) -> 
             await events.content.readuntil(b"event: change\ndata: 1\n\n")
         await stage.until(lambda: stage.copy(image, "dcn0").state is CopyState.COPYING, "copying")
         moving = await page(client)
-        assert '<td class="c copying" data-sign="→"' in moving
+        assert '<td class="c copying" data-sign="→">copying' in moving
         assert 'aria-label="rhel to dcn0"' in moving
         async with asyncio.timeout(SOON):
             await events.content.readuntil(b"event: change\ndata: 1\n\n")

@@ -91,10 +91,12 @@ def _digest(name: str) -> str:
 
 
 class Rendering:
-    """The compiled templates."""
+    """The templates, compiled before anybody waits for them."""
 
     def __init__(self) -> None:
         self._environment = environment()
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
 
     def part(self, template: str, **context: Any) -> Markup:
         """What comes between the head and the foot of a page."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from edgesync.errors import RequestError
 from edgesync.expose.access import CALLER, SHOWN
 from edgesync.expose.limits import body_of
 from edgesync.expose.page.rendering import Rendering
 from edgesync.expose.page.sessions import LASTING, Session, Sessions
 
 VISITOR = web.RequestKey("visitor", Session)
+# The fields of any form of ours are fewer.
+MOST_FIELDS = 32
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 # The first steps of addresses that people see in their browser, and to which their session counts.
 _PEOPLES = frozenset({"", "images", "stores", "jobs", "orders", "live", SIGN_IN[1:], SIGN_OUT[1:]})
@@ -127,13 +130,12 @@ def local(address: str) -> str:
 
 
 async def fields_of(request: web.Request) -> dict[str, str]:
-    """The fields of a form, the last of each name; HTTPBadRequest when they are no text."""
-    await body_of(request)
+    """The fields of a form, the last of each name; RequestError for what is no form."""
+    body = await body_of(request)
     try:
-        fields = await request.post()
-    except (LookupError, UnicodeDecodeError) as error:
-        raise web.HTTPBadRequest(text=f"the form can't be decoded: {error}") from error
-    return {key: value for key, value in fields.items() if isinstance(value, str)}
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError as error:
+        raise RequestError("this is no form of ours", remedy="go back to the page, and send its form again") from error
 
 
 def _for_people(request: web.Request) -> bool:
