@@ -17,17 +17,8 @@ from edgesync import __version__
 from edgesync.config import Settings
 from edgesync.daemon.basing import bases_in
 from edgesync.daemon.clock import SystemClock
-from edgesync.daemon.compose import (
-    Clusters,
-    Daemon,
-    composed,
-    connected,
-    observer_of,
-    opened,
-    pools_of,
-    reached,
-    sites_of,
-)
+from edgesync.daemon.compose import Clusters, Daemon, composed, observer_of, pools_of, sites_of
+from edgesync.daemon.connecting import connected, opened, reached
 from edgesync.daemon.cycle import check_hub, decide
 from edgesync.daemon.doors import doors_of, serving
 from edgesync.daemon.forecast import Forecast
