@@ -1,7 +1,7 @@
 """What is really at a site, read straight from Ceph: the witness that neither Glance nor edgesync can talk round."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import rados
 import rbd
@@ -22,7 +22,8 @@ class Readback:
     snapshot: bool = False  # whether there is a snapshot `snap`
     protected: bool = False  # and whether it is protected, so that it can be booted from
     parent: str = ""  # the image that it is layered on
-    prefix: str = ""  # with which the names of its own RADOS objects begin
+    # With which the names of its own RADOS objects begin: each image has another.
+    prefix: str = field(default="", compare=False)
     sha512: str = ""  # of the content at that snapshot; empty without one
 
     @property

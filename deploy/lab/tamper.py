@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -144,6 +144,14 @@ def empty_trash(lab: Lab, site: str) -> None:
         for entry in list(rbd.RBD().trash_list(pool)):
             _drop_snapshots(lab, site, pool, key=entry["id"])
             rbd.RBD().trash_remove(pool, entry["id"], force=True)
+
+
+def remove_objects(lab: Lab, site: str) -> None:
+    """Remove the data of all RBD images in the pool, that of images whose header is lost, too."""
+    with _images(lab, site) as pool:
+        for name in [entry.key for entry in pool.list_objects() if entry.key.startswith("rbd_data.")]:
+            with suppress(rados.ObjectNotFound):  # only listed until the OSD gets to it
+                pool.remove_object(name)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from edgesync.domain.block_ports import Blocks
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, EngineChoice, StoreResult
 from edgesync.domain.ports import Clock, Cluster, Glance, Journal
+from edgesync.domain.site import BreakerState
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import World
 from edgesync.execute.engines import engines_on
@@ -137,14 +138,25 @@ def bases_by(
 ) -> Bases:
     """What must not be pruned yet; where no background work looks at the sites, each turn does."""
 
-    async def held(_world: World, leaving: Copies) -> Copies:
-        return freeing.held(leaving)
-
     async def seen(world: World, leaving: Copies) -> Copies:
         concerned = {store for _, store in leaving}
         return await bases_in(world, {store: blocks[store] for store in concerned & blocks.keys()}, pools)
 
+    async def held(world: World, leaving: Copies) -> Copies:
+        waiting = freeing.held(leaving)
+        if not world.full:
+            return waiting
+        # Pruning goes by complete looks at Glance alone: it is not left to the next of them.
+        unjudged = {copy for copy in waiting - freeing.bases if _answers(world, copy[1])}
+        return waiting - (unjudged - await seen(world, unjudged))
+
     return held if lasting else seen
+
+
+def _answers(world: World, store: StoreId) -> bool:
+    """Whether the site is known to answer."""
+    site = world.sites.get(store)
+    return site is not None and site.breaker.state is BreakerState.CLOSED
 
 
 def wished_by(showcase: Showcase) -> Wished:

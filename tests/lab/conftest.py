@@ -63,6 +63,7 @@ def clear(lab: Lab) -> None:
         for name in readback.rbd_images(lab, site.name):
             tamper.remove_image(lab, site.name, name)
         tamper.empty_trash(lab, site.name)
+        tamper.remove_objects(lab, site.name)
 
 
 @pytest.fixture
