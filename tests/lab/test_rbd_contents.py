@@ -73,7 +73,7 @@ def test_a_copy_that_was_taken_up_after_a_crash_is_as_good(
     shared_mover: DaemonProcess, lab: Lab, tmp_path: Path
 ) -> None:
     stores = shared_mover.setting("stores")
-    slow = {**stores, "dcn0": {**stores["dcn0"], "bandwidth": "60 Mbit/s"}}
+    slow = {**stores, "dcn0": {**stores["dcn0"], "bandwidth": "10 Mbit/s"}}
     shared_mover.configure(stores=slow)
     shared_mover.hang_up()
     content = full(20 * MIB)

@@ -64,9 +64,13 @@ class Replacement:
         try:
             if await self._site.digests(self.name, self._want.block, snapshot=True) != self._want:
                 return False
-            return await self._site.parent(self.name) is None
+            if await self._site.parent(self.name) is not None:
+                return False
+            # Who took the snapshot may have died before it was protected.
+            await self._site.seal(self.name)
         except NotFoundError:
             return False
+        return True
 
     async def make(self) -> None:
         """Have it whole, free of the damaged image, and sealed. Raises what the sites raise.

@@ -103,9 +103,13 @@ class Target:
         """Whether an earlier attempt has completed the image, but for its name or its registration."""
         try:
             name = self.image if self.named else self.temporary
-            return await self.blocks.digests(name, want.block, snapshot=True) == want
+            if await self.blocks.digests(name, want.block, snapshot=True) != want:
+                return False
+            # Who took the snapshot may have died before it was protected.
+            await self.blocks.seal(name)
         except NotFoundError:
             return False
+        return True
 
     async def check(self, want: Digests) -> None:
         """Compare what was written with the source; TransientError when they differ: the next attempt mends it."""

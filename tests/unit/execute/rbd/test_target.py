@@ -64,3 +64,13 @@ async def test_a_clone_is_gone_on_with_unless_its_objects_are_larger_than_what_i
     prepared = await target.prepare(layout, block_size(SIZE))
     assert prepared.unit == (object_size if kept else 0)
     assert bool(blocks.cluster.trashed) is not kept
+
+
+async def test_a_snapshot_that_nobody_came_to_protect_is_protected_before_the_copy_is_taken_for_complete(
+    blocks: FakeBlocks, target: Target
+) -> None:
+    blocks.put(TEMPORARY, b"data")
+    blocks.cluster.find(TEMPORARY).protected = False
+    want = await blocks.digests(TEMPORARY, block_size(4), snapshot=True)
+    assert await target.sealed(want)
+    assert blocks.cluster.find(TEMPORARY).protected
