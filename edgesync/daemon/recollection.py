@@ -15,6 +15,7 @@ from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, Engine, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
+from edgesync.execute.wording import NOTHING_TO_MEND
 
 HOUR = timedelta(hours=1)
 # A copy that was mended is left alone for so long: the next audit may see it differently. One that could not be, twice
@@ -64,6 +65,9 @@ class Recollection:
         care = self._care(attempt.image, entry.store)
         if entry.result is not CopyResult.FAILED:
             care.failures = 0
+            if entry.reason.startswith(NOTHING_TO_MEND):
+                # Nothing was done: what is wrong next is not the same again.
+                care.until = now
             return
         if attempt.work is Work.SEAL:
             # Something else is to be done about it, at once.

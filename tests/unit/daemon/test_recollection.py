@@ -126,3 +126,12 @@ def test_what_a_daemon_did_can_be_recalled_from_its_attempts() -> None:
 def test_attempts_that_have_not_ended_are_not_recalled() -> None:
     one = image()
     assert recalled([attempt(one, "dcn0", work=Work.PROTECT)], {one.id: one}).resting(NOW) == frozenset()
+
+
+@pytest.mark.parametrize(("reason", "rests"), [("nothing to mend any more", False), ("protected again", True)])
+def test_a_copy_of_which_nothing_had_to_be_mended_does_not_rest(reason: str, rests: bool) -> None:
+    memory = Recollection()
+    memory.started(start(DCN0, Work.PROTECT), Ledger(), NOW)
+    tried = attempt(image("img"), "dcn0", work=Work.PROTECT)
+    memory.cared_for(tried, StoreResult(store=DCN0, result=CopyResult.REPAIRED, reason=reason), NOW)
+    assert bool(memory.resting(NOW)) is rests
