@@ -33,6 +33,7 @@ from edgesync.domain.job import Event, EventKind
 from edgesync.domain.ports import Clock, Glance, Journal
 from edgesync.domain.store import StoreId, Topology
 from edgesync.errors import EdgesyncError, TransientError
+from edgesync.execute.beside import beside
 from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.runner import HandedOver
 from edgesync.expose.picture import Picture
@@ -75,7 +76,7 @@ async def run(settings: Settings, read: Read) -> None:
         composed(settings, doors.access, doors.certificate) as daemon,
         # The API first: while Glance is slow to answer, it says so.
         serving(settings, daemon.api.application(), doors),
-        _beside(doors.run()),
+        beside(doors=doors.run()),
     ):
         await _live(settings, daemon, read)
 
@@ -87,10 +88,12 @@ async def _live(settings: Settings, daemon: Daemon, read: Read) -> None:
         await daemon.loop.unless_stopped(_check_cloud(settings, daemon))
         async with (
             _lived(daemon),
-            _beside(reloader.run()),
-            _beside(daemon.freeing.run()),
-            _beside(daemon.scrub.run()),
-            _beside(systemd.attend(lambda: in_a_line(daemon.showcase), lambda: daemon.loop.turning_for)),
+            beside(
+                reloading=reloader.run(),
+                freeing=daemon.freeing.run(),
+                scrub=daemon.scrub.run(),
+                systemd=systemd.attend(lambda: in_a_line(daemon.showcase), lambda: daemon.loop.turning_for),
+            ),
         ):
             systemd.ready()
             try:
@@ -197,23 +200,6 @@ async def _lived(daemon: Daemon) -> AsyncIterator[None]:
 
 async def _tell(daemon: Daemon, kind: EventKind, message: str) -> None:
     await daemon.journal.add_events([Event(at=daemon.clock.now(), kind=kind, message=message)])
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Something that goes on for as long as what is inside. What breaks off is told, and the rest goes on without."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_broke_off)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def _broke_off(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("what went on beside the turns broke off", exc_info=error)
 
 
 @asynccontextmanager

@@ -14,7 +14,6 @@ from edgesync.execute.copy_image import CopyImageEngine
 from edgesync.execute.importing import ImportEngine
 from edgesync.execute.rbd.comparison import Comparison, OnCompared
 from edgesync.execute.rbd.engine import Images, RbdEngine
-from edgesync.execute.rbd.reference import Reference
 from edgesync.execute.rbd.renewing import RenewalEngine
 from edgesync.execute.rbd.sealing import Sealing
 from edgesync.execute.removal import RemovalEngine
@@ -72,8 +71,6 @@ def engines_on(
     """
     watch = ImportWatch(bench)
     mover = RbdEngine(bench, blocks, journal, images, memory=memory)
-    shared = mover.resources
-    reference = Reference(bench, blocks, journal, shared)
     repairs = RepairEngine(bench, pools=pools, sealing=Sealing(blocks, journal), wished=wished)
     return Engines(
         copies=CopyImageEngine(bench, watch),
@@ -81,6 +78,6 @@ def engines_on(
         imports=ImportEngine(bench, watch),
         removals=RemovalEngine(bench),
         repairs=repairs,
-        renewals=RenewalEngine(bench, blocks, reference, shared, repairs),
-        comparison=Comparison(bench, blocks, reference, on_compared),
+        renewals=RenewalEngine(bench, blocks, mover.reference, mover.resources, repairs),
+        comparison=Comparison(bench, blocks, mover.reference, on_compared),
     )

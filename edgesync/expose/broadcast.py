@@ -67,6 +67,10 @@ class Broadcast:
             except EdgesyncError as error:
                 log.warning("events can't be told", why=error.message)
                 more = False
+            except Exception:
+                # Whoever listens would wait for ever, and nobody would know why.
+                log.exception("events can't be told")
+                more = False
             if not more:
                 await asyncio.sleep(EVERY)
 
@@ -83,6 +87,7 @@ class Broadcast:
         listener = Listener()
         if not self._listeners:
             self.position = await self._newest()
+            self._picture = self._showcase.picture
         self._listeners.add(listener)
         self._wanted.set()
         try:
@@ -91,6 +96,8 @@ class Broadcast:
             self._listeners.discard(listener)
             if not self._listeners:
                 self._wanted.clear()
+                # The daemon has gone on to others; this one would be kept for nobody.
+                self._picture = None
 
     async def since(self, position: int) -> AsyncIterator[Event]:
         """What was recorded after that; the journal may know no more of the oldest."""

@@ -38,7 +38,7 @@ class Shelf:
 
 
 class Digested(Protocol):
-    """Who knows what images hold; an `Original` does, of those at the hub."""
+    """Who knows what images hold; the `Reference` does, of those at the hub."""
 
     async def digests(self, image: Image) -> Digests:
         """NotFoundError where there are none, or what looking raises."""
@@ -48,11 +48,11 @@ class Digested(Protocol):
 class Bases:
     """For one new image."""
 
-    def __init__(self, image: Image, shelf: Shelf, journal: Journal, original: Digested) -> None:
+    def __init__(self, image: Image, shelf: Shelf, journal: Journal, reference: Digested) -> None:
         self._image = image
         self._shelf = shelf
         self._journal = journal
-        self._original = original
+        self._reference = reference
         self._parent: ImageId | None = None
         self._known: dict[ImageId, Digests] = {}
         self._comparisons: Comparisons | None = None
@@ -142,7 +142,7 @@ class Bases:
         try:
             async with self._reading:
                 if base.id not in self._known:
-                    self._known[base.id] = await self._original.digests(base)
+                    self._known[base.id] = await self._reference.digests(base)
         except NotFoundError as gone:
             log.info("not a base", image=self._image.id, base=base.id, why=gone.message)
         except EdgesyncError as trouble:

@@ -7,11 +7,10 @@ image under a name of ours, with which the next attempt goes on: its digests tel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
@@ -21,12 +20,14 @@ from edgesync.domain.job import Attempt, CopyResult, JobId, StoreResult, Verdict
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
+from edgesync.execute.beside import beside
 from edgesync.execute.preflight import out_of_reach
 from edgesync.execute.rbd.bases import Shelf
 from edgesync.execute.rbd.leftovers import Leftovers
 from edgesync.execute.rbd.lines import Lines
 from edgesync.execute.rbd.noting import note_sound, note_spoilt
 from edgesync.execute.rbd.passage import Passage
+from edgesync.execute.rbd.reference import Reference
 from edgesync.execute.rbd.resources import Resources, shares_of
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.record import NO_REST
@@ -66,6 +67,7 @@ class RbdEngine:
             executor=ThreadPoolExecutor(EXAMINERS, thread_name_prefix="digests"),
             clock=bench.clock,
         )
+        self.reference = Reference(bench, blocks, journal, self.resources)
 
     def close(self) -> None:
         """Let the threads go, when nothing is copied any more."""
@@ -124,12 +126,19 @@ class RbdEngine:
     async def _carry_out(self, attempt: Attempt, image: Image) -> None:
         leftovers = Leftovers(self._bench, self._blocks, attempt, image)
         passage = Passage(
-            self._bench, attempt, image, self._journal, self._shelf(), leftovers, resources=self.resources
+            self._bench,
+            attempt,
+            image,
+            self._journal,
+            self._shelf(),
+            leftovers,
+            self.reference,
+            resources=self.resources,
         )
         self._passages[attempt] = passage
         if why := self._halts[attempt]:
             passage.halt(why)
-        async with _beside(telling=self._tell(attempt, image, passage), watching=self._watch(passage)):
+        async with beside(telling=self._tell(attempt, image, passage), watching=self._watch(passage)):
             await passage.run(self._targets(attempt))
         if passage.gone:
             await self._gone(attempt)
@@ -234,25 +243,6 @@ class RbdEngine:
             for store, done in passage.progress().items():
                 self._bench.board.moved(attempt, store, done=done, total=image.size or 0, now=self._bench.clock.now())
             await self._bench.clock.sleep(self._bench.tuning.poll)
-
-
-@asynccontextmanager
-async def _beside(**work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do that meanwhile. What breaks off is told, and copies go on without it."""
-    tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
-    for task in tasks:
-        task.add_done_callback(_broke_off)
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _broke_off(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("broke off", task=task.get_name(), exc_info=error)
 
 
 def _without(attempt: Attempt, image: Image, missing: Collection[StoreId]) -> Verdict:

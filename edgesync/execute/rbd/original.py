@@ -49,28 +49,18 @@ class Promise:
 
 
 class Original:
-    """The images at the hub, whose digests are taken once and kept in the journal."""
+    """Reads the images at the hub, and keeps their digests in the journal."""
 
     def __init__(self, hub: Blocks, journal: Journal, resources: Resources) -> None:
         self._hub = hub
         self._journal = journal
         self._resources = resources
 
-    async def known(self, image: Image) -> Digests | None:
-        """Those that were taken before, of data with the hash that Glance tells today."""
-        return promise_of(image).kept_by(await self._journal.digests(image.id))
-
-    async def digests(self, image: Image) -> Digests:
-        """Those that are known, or else those of the data at the hub, read to their end.
-
-        SourceDamagedError when they are not what was uploaded; what the hub's cluster raises.
-        """
-        return await self.known(image) or await self.read(image)
-
     async def read(self, image: Image, pace: Callable[[int], Awaitable[None]] | None = None) -> Digests:
-        """Those of the data as they are now, whatever is known of them. Raises as `digests`.
+        """The digests of the data as they are now, read to their end, and kept.
 
-        `pace` is waited for after each piece, with its bytes.
+        `pace` is waited for after each piece, with its bytes. SourceDamagedError when the data are not what was
+        uploaded; what the hub's cluster raises.
         """
         promise = promise_of(image)
         hasher = promise.hasher()
@@ -89,6 +79,11 @@ class Original:
 
     async def keep(self, image: Image, digests: Digests) -> None:
         await self._journal.keep_digests(image.id, promise_of(image).of(digests))
+
+
+async def known_of(image: Image, journal: Journal) -> Digests | None:
+    """The digests in the journal, if they are of data with the hash that Glance tells today."""
+    return promise_of(image).kept_by(await journal.digests(image.id))
 
 
 def promise_of(image: Image) -> Promise:

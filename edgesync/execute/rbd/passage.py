@@ -18,6 +18,7 @@ from edgesync.execute.rbd.copying import Copying
 from edgesync.execute.rbd.leftovers import Leftovers
 from edgesync.execute.rbd.original import Original
 from edgesync.execute.rbd.publication import GlanceAwayError, publish, withdraw
+from edgesync.execute.rbd.reference import Reference
 from edgesync.execute.rbd.resources import Resources
 from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
@@ -41,6 +42,7 @@ class Passage:
         journal: Journal,
         shelf: Shelf,
         leftovers: Leftovers,
+        reference: Reference,
         *,
         resources: Resources,
     ) -> None:
@@ -50,6 +52,7 @@ class Passage:
         self._journal = journal
         self._shelf = shelf
         self._leftovers = leftovers
+        self._reference = reference
         self._resources = resources
         self._copying: Copying | None = None
         # By store: whether the copy is there already.
@@ -126,18 +129,17 @@ class Passage:
 
     async def _from_source(self, targets: Sequence[Target]) -> None:
         hub = self._shelf.blocks[self._shelf.hub]
-        original = Original(hub, self._journal, self._resources)
-        bases = Bases(self._image, self._shelf, self._journal, original)
+        bases = Bases(self._image, self._shelf, self._journal, self._reference)
         await bases.find_parent()
-        known = await original.known(self._image)
+        known = await self._reference.known(self._image)
         if known is None and any(bases.kin(target.store) for target in targets):
             # Without them nobody can tell what a related image lacks.
-            known = await original.digests(self._image)
+            known = await self._reference.digests(self._image)
         async with hub.reading(self._image.id) as reading:
             self._copying = Copying(
                 self._image,
                 reading,
-                original,
+                Original(hub, self._journal, self._resources),
                 bases,
                 sites=len(targets),
                 tell=partial(self._bench.recorder.planned, self._attempt),

@@ -20,7 +20,7 @@ from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import PermanentError
 from edgesync.execute.rbd.noting import note_spoilt
-from edgesync.execute.rbd.original import Original, promise_of
+from edgesync.execute.rbd.original import Original, known_of
 from edgesync.execute.rbd.resources import Resources
 from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.workbench import Workbench
@@ -87,7 +87,7 @@ class Reference:
 
     async def known(self, image: Image) -> Digests | None:
         """Those in the journal, if they are of data with the hash that Glance tells today."""
-        return promise_of(image).kept_by(await self._journal.digests(image.id))
+        return await known_of(image, self._journal)
 
     async def _fresh(self, image: Image, since: datetime | None) -> Digests | None:
         read_at = self._read_at.get(image.id)

@@ -11,7 +11,7 @@ from edgesync.domain.image import Image
 from edgesync.domain.ports import Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, PermanentError
-from edgesync.execute.rbd.original import promise_of
+from edgesync.execute.rbd.original import known_of
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ class Sealing:
         The digests are computed at the site. No proof is none: no digests of these very data, no right to ask for them.
         """
         blocks = self._blocks.get(store)
-        known = promise_of(image).kept_by(await self._journal.digests(image.id))
+        known = await known_of(image, self._journal)
         if blocks is None or known is None:
             return False
         try:

@@ -28,12 +28,16 @@ class Prints:
         # Seconds that the last one took.
         self.cost = 0.0
 
-    def of(self, address: str, version: object, make: Callable[[], Print]) -> Print:
-        """`make` it, unless it is there."""
+    def kept(self, address: str, version: object) -> Print | None:
+        """The one that is there."""
         if version != self._version:
             self._version, self._kept = version, {}
-        if address in self._kept:
-            return self._kept[address]
+        return self._kept.get(address)
+
+    def of(self, address: str, version: object, make: Callable[[], Print]) -> Print:
+        """`make` it, unless it is there."""
+        if (kept := self.kept(address, version)) is not None:
+            return kept
         began = self._monotonic()
         made = make()
         self.cost = self._monotonic() - began

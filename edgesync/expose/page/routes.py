@@ -24,6 +24,7 @@ from edgesync.expose.page.prints import Print, Prints
 from edgesync.expose.page.rendering import Rendering, assets
 from edgesync.expose.page.sessions import Session
 from edgesync.expose.page.site import site_page
+from edgesync.expose.page.turns import Turns
 from edgesync.expose.page.visits import VISITOR
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.expose.requests import Counter
@@ -41,6 +42,7 @@ class Page:
         self._lags = lags
         self._rendering = rendering
         self._prints = Prints()
+        self._turns = Turns()
         self._assets = assets()
         self.live = Live(showcase)
 
@@ -66,17 +68,25 @@ class Page:
                 content=self._rendering.part("overview.html", shown=shown),
             )
 
-        made = self._prints.of(filters.link(page=filters.page), version_of(self._showcase), make)
+        address = filters.link(page=filters.page)
+        made = self._prints.kept(address, version_of(self._showcase))
+        if made is None:
+            async with self._turns.taken():
+                made = self._prints.of(address, version_of(self._showcase), make)
         self.live.cost = self._prints.cost
         return self._page(request, made)
 
     async def _image(self, request: web.Request) -> web.Response:
         picture = self._seen()
         image = _image_of(request, picture)
-        shown = image_page(picture, image, await record_of(self._journal, image))
-        content = self._rendering.part(
-            "image.html", shown=shown, failed_kinds=FAILED_KINDS, operator=_operator(request)
-        )
+        record = await record_of(self._journal, image)
+        async with self._turns.taken():
+            content = self._rendering.part(
+                "image.html",
+                shown=image_page(picture, image, record),
+                failed_kinds=FAILED_KINDS,
+                operator=_operator(request),
+            )
         return self._page(request, Print(title=f"{image.name or image.id} - edgesync", content=content))
 
     async def _layers(self, request: web.Request) -> web.Response:
@@ -95,14 +105,16 @@ class Page:
         if store not in picture.world.topology.stores:
             raise NotFoundError(f"Glance has no store {store}", remedy="the front page lists them")
         shown = await site_page(picture, self._journal, self._lags, store)
-        content = self._rendering.part(
-            "site.html", shown=shown, filters=Filters(), failed_kinds=FAILED_KINDS, operator=_operator(request)
-        )
+        async with self._turns.taken():
+            content = self._rendering.part(
+                "site.html", shown=shown, filters=Filters(), failed_kinds=FAILED_KINDS, operator=_operator(request)
+            )
         return self._page(request, Print(title=f"{store} - edgesync", content=content))
 
     async def _jobs(self, request: web.Request) -> web.Response:
-        shown = jobs_page(self._seen())
-        content = self._rendering.part("jobs.html", shown=shown, operator=_operator(request))
+        picture = self._seen()
+        async with self._turns.taken():
+            content = self._rendering.part("jobs.html", shown=jobs_page(picture), operator=_operator(request))
         return self._page(request, Print(title="jobs - edgesync", content=content))
 
     async def _asset(self, request: web.Request) -> web.Response:

@@ -18,6 +18,8 @@ from edgesync.domain.access import Caller
 
 # At the same time; of more, who signed in longest ago has to do so again.
 MOST = 256
+# Of one person, so that nobody signs everybody else out.
+MOST_OF_ONE = 16
 # Seconds after which everybody has to sign in again.
 LASTING = 12 * 3600.0
 # What was said about the last orders, until it is shown.
@@ -65,9 +67,14 @@ class Sessions:
     def begin(self, token: str, caller: Caller) -> str:
         """The name of a new one."""
         name = secrets.token_urlsafe(32)
+        now = self._monotonic()
+        self._open = {key: session for key, session in self._open.items() if session.until >= now}
+        own = [key for key, session in self._open.items() if session.caller == caller]
+        for key in own[: max(0, len(own) + 1 - MOST_OF_ONE)]:
+            del self._open[key]
         while len(self._open) >= MOST:
             del self._open[next(iter(self._open))]
-        self._open[_digest(name)] = Session(token=token, caller=caller, until=self._monotonic() + LASTING)
+        self._open[_digest(name)] = Session(token=token, caller=caller, until=now + LASTING)
         return name
 
     def find(self, name: str) -> Session | None:

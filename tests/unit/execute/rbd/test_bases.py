@@ -13,7 +13,6 @@ from edgesync.domain.image import Image, ImageId
 from edgesync.domain.ports import Cluster, Journal
 from edgesync.domain.store import StoreId
 from edgesync.execute.rbd.bases import Bases, Shelf
-from edgesync.execute.rbd.original import Original
 from edgesync.plan.layering import LayeringRules
 from tests.builders import CENTRAL, image
 from tests.fakes.block_notes import BlockNotes
@@ -28,7 +27,7 @@ STORES = (CENTRAL, DCN0, DCN1)
 
 
 class Reads:
-    """An `Original` that notes what is read, and how many at the same time."""
+    """A `Reference` that notes what is read, and how many at the same time."""
 
     def __init__(self) -> None:
         self.read: list[ImageId] = []
@@ -63,7 +62,7 @@ class Scene:
             hub=CENTRAL,
             rules=rules or LayeringRules(),
         )
-        self.bases = Bases(new, shelf, cast("Journal", BlockNotes()), cast("Original", self.reads))
+        self.bases = Bases(new, shelf, cast("Journal", BlockNotes()), self.reads)
 
     def kin(self) -> list[str]:
         return [other.name for other in self.bases.kin(DCN0)]

@@ -45,6 +45,13 @@ def executor() -> Iterator[Executor]:
         yield pool
 
 
+class Nobody:
+    """Where there are no related images, nobody asks what they hold."""
+
+    async def digests(self, of: Image) -> Digests:
+        raise AssertionError(of.id)
+
+
 class Scene:
     """A hub with one image, and a site that shall get it."""
 
@@ -78,7 +85,7 @@ class Scene:
                 self.image,
                 reading,
                 original,
-                Bases(self.image, shelf, journal, original),
+                Bases(self.image, shelf, journal, Nobody()),
                 sites=sites,
                 tell=tell,
                 known=known,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -352,7 +352,20 @@ def test_sessions_end_by_themselves_and_are_bounded() -> None:
     assert kept.find("other") is None
     now = sessions.LASTING + 1
     assert kept.find(first) is None
-    names = [kept.begin("t", caller) for _ in range(sessions.MOST + 1)]
+    names = [kept.begin("t", replace(caller, name=f"person-{number}")) for number in range(sessions.MOST + 1)]
     assert kept.find(names[0]) is None
     assert all(kept.find(name) for name in names[1:])
     assert "secret" not in repr(Session(token="secret", caller=caller, until=0))
+
+
+def test_whoever_signs_in_again_and_again_signs_out_nobody_else() -> None:
+    now = 0.0
+    kept = Sessions(lambda: now)
+    caller = CALLERS[OPERATOR_TOKEN]
+    other = kept.begin("t", replace(caller, name="other"))
+    own = [kept.begin("t", caller) for _ in range(sessions.MOST_OF_ONE + 1)]
+    assert [kept.find(name) is not None for name in own] == [False] + [True] * sessions.MOST_OF_ONE
+    assert kept.find(other) is not None
+    now = sessions.LASTING + 1
+    kept.begin("t", caller)
+    assert len(kept._open) == 1, "what has ended is not kept until others push it out"

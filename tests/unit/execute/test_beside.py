@@ -1,4 +1,4 @@
-"""What goes on beside the daemon's turns."""
+"""What goes on beside other work."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import asyncio
 
 import structlog
 
-from edgesync.daemon.service import _beside
+from edgesync.execute.beside import beside
 
 
-async def test_what_breaks_off_beside_the_turns_is_told_and_they_go_on() -> None:
+async def test_what_breaks_off_beside_other_work_is_told_and_that_goes_on() -> None:
     async def breaking() -> None:
         raise ValueError("nobody expected that")
 
     with structlog.testing.capture_logs() as logs:
-        async with _beside(breaking()):
+        async with beside(scrub=breaking()):
             await asyncio.sleep(0.01)
     (told,) = logs
+    assert told["task"] == "scrub"
     assert told["log_level"] == "error"
     assert isinstance(told["exc_info"], ValueError)
