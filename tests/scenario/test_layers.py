@@ -97,6 +97,23 @@ async def test_a_single_run_prunes_what_nothing_is_layered_on_and_tries_nothing_
         assert there == {base, upper}
 
 
+async def test_what_only_a_start_sees_leaving_goes_without_waiting_for_the_next_complete_look(tmp_path: Path) -> None:
+    async with set_stage(tmp_path, policies=[LENT], polling={"full_pass": "1d"}) as stage:
+        blocks = FakeBlocks(stage.pool("dcn0"))
+        stage.blocks = {"dcn0": blocks}
+        async with stage.life():
+            base, upper = await on_top_of_each_other(stage, blocks)
+            lone = stage.fake.add_image(name="lone", tags=["lent"])
+            await stage.until_at(lone, "dcn0")
+        for image in (base, lone):
+            stage.fake.change_image(image, tags=[])
+        async with stage.life():
+            await stage.until(lambda: "dcn0" not in stage.fake.image(lone).stores, "what lies alone is pruned")
+            await stage.until_recorded()
+            assert await stage.events(EventKind.REMOVAL_FAILED) == []
+            assert {image for image in (base, upper) if "dcn0" in stage.fake.image(image).stores} == {base, upper}
+
+
 async def test_a_person_is_told_how_to_be_rid_of_a_base(tmp_path: Path) -> None:
     async with layered(tmp_path) as (stage, blocks, base, upper):
         stage.fake.change_image(base, tags=[])
