@@ -80,3 +80,13 @@ def nothing_but(stage: Stage, store: str, *names: str) -> None:
     pool = stage.pool(store)
     assert set(pool.images) == set(names), store
     assert not any(image.watchers for image in pool.images.values()), store
+
+
+def slow(stage: Stage, store: str, *, seconds: float = 4) -> None:
+    """Each write to the site takes so long."""
+
+    async def before(method: str, _: str) -> None:
+        if method == "write":
+            await stage.clock.sleep(seconds)
+
+    stage.blocks[store].before = before
