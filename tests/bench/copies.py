@@ -39,7 +39,7 @@ def main() -> None:
         lab = lifecycle.up(NAME, edges=len(SITES), network=Network.NAMESPACES)
     except LabError as obstacle:
         sys.exit(f"without lines between the sites there are no bytes on a wire to count: {obstacle}")
-    console = Console()
+    console = Console(width=120)
     try:
         with tempfile.TemporaryDirectory() as folder, daemon_of(lab, Path(folder), rbd=True, quick=False) as daemon:
             # As it is delivered, but that new images are seen soon.

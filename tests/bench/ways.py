@@ -112,7 +112,7 @@ def verified(daemon: DaemonProcess, image: str, sites: Sequence[str]) -> Taken:
 
     def compared() -> Usage:
         body = {"image": image, "stores": list(sites)}
-        answer = requests.post(f"{daemon.url}/v1/verifications", json=body, timeout=60)
+        answer = requests.post(f"{daemon.url}/v1/verifications", json=body, headers=daemon.credential, timeout=60)
         answer.raise_for_status()
         job = daemon.until_over(answer.json()["id"])
         if any(row["result"] != "sound" for row in job["stores"]):
