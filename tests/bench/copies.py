@@ -3,7 +3,7 @@
 All in one run on a lab of its own: 1 GiB half of zeros, and a real Debian, to 1, 2 and 4 sites; the second version of
 that Debian, of which little differs; a copy over lines of 200 Mbit/s; and the verification of copies. Told are
 seconds, bytes on each site's wire as central's interface counts them, beside the blocks of 64 KiB that are not zeros,
-and what CPU and memory the moving of the data takes.
+and what CPU and memory the moving of the data takes. `python -m tests.bench.copies [PART ...]`
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +23,17 @@ from deploy.lab import lifecycle, links
 from deploy.lab.errors import LabError
 from deploy.lab.images import debian_v1, debian_v2
 from deploy.lab.layout import IMAGES, Network
-from tests.bench.ways import OTHERS, Taken, by_copy_image, by_edgesync, limit, read_back, verified, withdraw
+from tests.bench.ways import (
+    OTHERS,
+    Taken,
+    by_copy_image,
+    by_edgesync,
+    flowing,
+    limit,
+    read_back,
+    verified,
+    withdraw,
+)
 from tests.lab.daemon import MIB, DaemonProcess, daemon_of
 
 NAME = "bench"
@@ -34,7 +45,12 @@ LINE = 200_000_000
 MEASURES = ("seconds", "edgesync is", "wire per site", "of these blocks", "CPU seconds", "memory at most")
 
 
-def main() -> None:
+@click.command()
+@click.argument("parts", nargs=-1)
+def main(parts: tuple[str, ...]) -> None:
+    """Measure all PARTS, or some: half-zeros, debian, layered, limited, verified."""
+    if unknown := set(parts) - PARTS.keys():
+        raise click.BadParameter(f"no such part: {', '.join(sorted(unknown))}")
     try:
         lab = lifecycle.up(NAME, edges=len(SITES), network=Network.NAMESPACES)
     except LabError as obstacle:
@@ -45,12 +61,8 @@ def main() -> None:
             # As it is delivered, but that new images are seen soon.
             daemon.configure(polling={"idle": "1s"})
             daemon.start()
-            half = _half_zeros()
-            console.print(_table(daemon, half, "1 GiB, half of it zeros"))
-            console.print(_table(daemon, debian_v1(), "Debian, 1 GiB"))
-            console.print(_layered(daemon))
-            console.print(_limited(daemon, half))
-            console.print(_verified(daemon, half))
+            for part in parts or PARTS:
+                console.print(PARTS[part](daemon))
             daemon.stop()
             daemon.forget_images()
     finally:
@@ -92,27 +104,29 @@ def _layered(daemon: DaemonProcess) -> Table:
     return table
 
 
-def _limited(daemon: DaemonProcess, file: Path) -> Table:
-    """How much of a thin line is used while copying."""
+def _limited(daemon: DaemonProcess) -> Table:
+    """How much of a thin line is used: while data flow, and from the order to the copies' being registered."""
     sites = SITES[:2]
-    table = Table("sites", "seconds", "of each line used", title="over lines of 200 Mbit/s", box=None)
+    columns = ("sites", "seconds", "of each line used", "of that with data", "of each line used then")
+    table = Table(*columns, title="1 GiB, half of it zeros, over lines of 200 Mbit/s", box=None)
     for site in sites:
         links.limit(daemon.lab, daemon.lab.site(site), LINE)
     try:
-        with _image(daemon, file, "bench-limited") as image:
+        with _image(daemon, _half_zeros(), "bench-limited") as image, flowing(daemon.lab, sites[0]) as flow:
             ours = by_edgesync(daemon, image, sites)
     finally:
         for site in sites:
             links.limit(daemon.lab, daemon.lab.site(site), 0)
-    table.add_row("2", f"{ours.seconds:.1f}", f"{ours.wire * 8 / ours.seconds / LINE:.0%}")
+    used, then = (f"{ours.wire * 8 / seconds / LINE:.0%}" for seconds in (ours.seconds, flow.seconds))
+    table.add_row("2", f"{ours.seconds:.1f}", used, f"{flow.seconds:.1f}", then)
     return table
 
 
-def _verified(daemon: DaemonProcess, file: Path) -> Table:
+def _verified(daemon: DaemonProcess) -> Table:
     """Copies compared with their image, whose digests are known since they were made: nothing is read at the hub."""
     title = "verification of 1 GiB, half of it zeros"
     table = Table("sites", "way", "seconds", "edgesync is", "wire per site, both ways", title=title, box=None)
-    with _image(daemon, file, "verified") as image:
+    with _image(daemon, _half_zeros(), "verified") as image:
         daemon.until_over(daemon.ask(image, *SITES, engine="rbd"))
         for number in (1, 2, 4):
             ours = verified(daemon, image, SITES[:number])
@@ -171,6 +185,15 @@ def _half_zeros() -> Path:
                 made.write(noise.read(4 * MIB) + bytes(4 * MIB))
         Path(made.name).replace(file)
     return file
+
+
+PARTS: Mapping[str, Callable[[DaemonProcess], Table]] = {
+    "half-zeros": lambda daemon: _table(daemon, _half_zeros(), "1 GiB, half of it zeros"),
+    "debian": lambda daemon: _table(daemon, debian_v1(), "Debian, 1 GiB"),
+    "layered": _layered,
+    "limited": _limited,
+    "verified": _verified,
+}
 
 
 if __name__ == "__main__":

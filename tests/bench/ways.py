@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -12,13 +15,15 @@ import requests
 
 from deploy.lab import glance, links, readback, tamper
 from deploy.lab.layout import Lab
-from tests.bench.usage import Meter, Usage, ended, family
+from tests.bench.usage import KIB, Meter, Usage, ended, family
 from tests.lab.daemon import MIB, DaemonProcess
 
 # Seconds for one copy by whoever, and for the OSDs to be done with what was deleted before.
 PATIENCE, SETTLE = 900.0, 2.0
 # What `rados bench` writes at once, in bytes, and how many of it at a time: its own default.
 WRITE, AT_ONCE = 4 * MIB, 16
+# Seconds between two looks at a line, and bytes in between that are no mere talk.
+LOOK, DATA = 0.1, 256 * KIB
 # The name that the `rbd` command gives its copies.
 COMMANDS = "by-command"
 
@@ -150,6 +155,41 @@ def measured(
     seconds = time.monotonic() - began
     seen = [count(links.wire(lab, site)) - start for site, start in zip(sites, before, strict=True)]
     return Taken(seconds=seconds, wire=max(seen), usage=usage)
+
+
+@dataclass(kw_only=True, slots=True)
+class Flow:
+    """When the data of a copy went over a line."""
+
+    # By time.monotonic.
+    first: float = 0.0
+    last: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.last - self.first
+
+
+@contextmanager
+def flowing(lab: Lab, site: str) -> Iterator[Flow]:
+    """Look again and again for data on a site's line, meanwhile."""
+    flow, over = Flow(), threading.Event()
+
+    def look() -> None:
+        before = links.wire(lab, site).sent
+        while not over.wait(LOOK):
+            now, sent = time.monotonic(), links.wire(lab, site).sent
+            if sent - before > DATA:
+                flow.first, flow.last = flow.first or now - LOOK, now
+            before = sent
+
+    with ThreadPoolExecutor(1) as thread:
+        looking = thread.submit(look)
+        try:
+            yield flow
+        finally:
+            over.set()
+            looking.result()
 
 
 def withdraw(daemon: DaemonProcess, image: str, sites: Sequence[str]) -> None:
