@@ -159,7 +159,7 @@ async def _records(settings: Settings) -> AsyncIterator[Records]:
         try:
             journal = await open_journal(settings.journal.url, readonly=True)
             opened.push_async_callback(journal.close)
-            records = Records(journal=journal, pauses=(await journal.ledger()).pauses)
+            records = Records(journal=journal, pauses=await journal.paused())
         except EdgesyncError as error:
             records = Records(journal=cast("Journal", _Blank()), error=error)
         yield records

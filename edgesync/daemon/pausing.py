@@ -33,7 +33,7 @@ class Pausing:
 
     async def resume(self, scope: Scope) -> Pause:
         """Lift the pause with exactly this scope; NotFoundError names what is paused instead."""
-        pauses = (await self._desk.journal.ledger()).pauses
+        pauses = await self._desk.journal.paused()
         store = StoreId(scope.store) if scope.store is not None else None
         images = self._images(scope.image)
         pause = next((pause for pause in pauses if pause.image in images and pause.store == store), None)

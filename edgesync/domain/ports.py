@@ -229,6 +229,10 @@ class Journal(Protocol):
         """How all copies of a store were found."""
         ...
 
+    async def paused(self) -> tuple[Pause, ...]:
+        """Those in force, oldest first."""
+        ...
+
     async def pause(self, pause: Pause, event: Event) -> None:
         """Add a pause; one with the same scope is replaced."""
         ...

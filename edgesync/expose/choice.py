@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,7 @@ from edgesync.domain.copy import CopyState
 from edgesync.domain.image import Image
 from edgesync.domain.store import StoreId
 from edgesync.errors import NotFoundError, RequestError
-from edgesync.expose.matrix import by_name, managed
+from edgesync.expose.matrix import by_name, everything, managed
 from edgesync.expose.picture import Picture
 from edgesync.expose.places import Places
 from edgesync.expose.requests import Word
@@ -71,16 +71,15 @@ def named(wanted: str, picture: Picture) -> list[Image]:
     found = [image for image in picture.world.images.values() if wanted in {image.id, image.name}]
     if not found:
         raise NotFoundError(f"there is no image {wanted!r}", remedy="edgesync status --all lists them")
-    return list(by_name(found))
+    return by_name(found)
 
 
 def _after_marker(query: ImagesQuery, picture: Picture) -> Iterator[Image]:
     if query.image is not None:
         return iter(named(query.image, picture))
-    images: Iterable[Image] = by_name(picture.world.images.values()) if query.all else managed(picture)
+    listed = everything(picture) if query.all else managed(picture)
     if query.marker is None:
-        return iter(images)
-    listed = list(images)
+        return iter(listed)
     place = next((index for index, image in enumerate(listed) if image.id == query.marker), None)
     if place is None:
         raise RequestError(f"marker: no image {query.marker!r} in this list", remedy="start again without a marker")

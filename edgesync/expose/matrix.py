@@ -173,8 +173,21 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(parts)
 
 
-def managed(picture: Picture) -> Iterator[Image]:
+def everything(picture: Picture) -> Sequence[Image]:
+    """All images, by name."""
+    return picture.once(_everything)
+
+
+def managed(picture: Picture) -> Sequence[Image]:
     """The images that concern edgesync: wanted by a policy, asked for, failed or found wanting; by name."""
+    return picture.once(_managed)
+
+
+def _everything(picture: Picture) -> Sequence[Image]:
+    return by_name(picture.world.images.values())
+
+
+def _managed(picture: Picture) -> Sequence[Image]:
     ids: set[ImageId] = set(picture.wants.images)
     ids.update(_noteworthy(picture))
     return by_name(picture.world.images[image] for image in ids if image in picture.world.images)
@@ -189,8 +202,8 @@ def _noteworthy(picture: Picture) -> Iterator[ImageId]:
         yield from site.findings
 
 
-def by_name(images: Iterable[Image]) -> Iterator[Image]:
-    return iter(sorted(images, key=lambda image: (image.name, image.id)))
+def by_name(images: Iterable[Image]) -> list[Image]:
+    return sorted(images, key=lambda image: (image.name, image.id))
 
 
 def count_copies(picture: Picture) -> Counter[tuple[StoreId, CopyState]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypeVar
 
 from edgesync.domain.action import Plan, Waiting
 from edgesync.domain.copy import Progress, Stall
@@ -17,6 +18,8 @@ from edgesync.plan.budget import Budget
 from edgesync.plan.layering import Layering
 from edgesync.plan.situation import Rules, Situation
 from edgesync.plan.wants import Wants
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Picture:
     waits: Mapping[ImageId, tuple[Waiting, ...]] = field(init=False)
     # What open jobs still ask for.
     asked: Mapping[ImageId, frozenset[StoreId]] = field(init=False)
+    _worked_out: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         attempts = {attempt.image: attempt for attempt in self.ledger.attempts}
@@ -70,6 +74,16 @@ class Picture:
     @property
     def rules(self) -> Rules:
         return self.situation.rules
+
+    def once(self, work: Callable[[Picture], T]) -> T:
+        """What a function makes of it, made when it is first asked for: many look at the same picture.
+
+        For what is slow and may be as old as the picture: of the live progress and stalls it sees the first moment.
+        """
+        if work not in self._worked_out:
+            self._worked_out[work] = work(self)
+        found: T = self._worked_out[work]
+        return found
 
     def site(self, store: StoreId) -> Site:
         """What is known of a store's site; of one that was never looked at, nothing bad."""

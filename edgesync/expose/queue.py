@@ -31,7 +31,7 @@ def work(picture: Picture, lags: Lags) -> Iterator[Metric]:
 
 def _copies(picture: Picture) -> Metric:
     family = GaugeMetricFamily("edgesync_copies", "Copies by store and state.", labels=["store", "state"])
-    counts = count_copies(picture)
+    counts = picture.once(count_copies)
     for store in sorted(picture.world.topology.stores):
         for state in CopyState:
             if state is not CopyState.ABSENT:

@@ -179,7 +179,7 @@ class Reading:
         return as_json(Plan(at=picture.world.at, rows=page[: query.limit], next_marker=more))
 
     async def _pauses(self, _request: web.Request) -> web.Response:
-        pauses = (await self._journal.ledger()).pauses
+        pauses = await self._journal.paused()
         images = self._showcase.picture.world.images if self._showcase.picture else {}
         return as_json(Pauses(pauses=[pause_view(pause, images.get(pause.image or ImageId(""))) for pause in pauses]))
 

@@ -31,7 +31,7 @@ SHOWN = 20
 
 def store_views(picture: Picture, waits: Waits = NO_WAITS) -> list[StoreView]:
     """The hub first, then the edges by name."""
-    counts, running = count_copies(picture), _running(picture)
+    counts, running = picture.once(count_copies), _running(picture)
     stores = picture.world.topology.stores
     return [
         _store_view(picture, stores[store], counts, running[store], waits.get(store, ()))
@@ -42,7 +42,7 @@ def store_views(picture: Picture, waits: Waits = NO_WAITS) -> list[StoreView]:
 def store_view(picture: Picture, store: StoreId, waits: Waits = NO_WAITS) -> StoreView:
     """One of them, which Glance has."""
     known, running = picture.world.topology.stores[store], _running(picture)[store]
-    return _store_view(picture, known, count_copies(picture), running, waits.get(store, ()))
+    return _store_view(picture, known, picture.once(count_copies), running, waits.get(store, ()))
 
 
 def _running(picture: Picture) -> Counter[StoreId]:

@@ -22,6 +22,7 @@ from edgesync.journal.claim import Claim
 from edgesync.journal.engine import reading
 from edgesync.journal.faults import translated
 from edgesync.journal.packing import pack
+from edgesync.journal.recall import Recall
 from edgesync.journal.records import to_known_digests
 from edgesync.journal.timing import OnTransaction, timed
 
@@ -45,6 +46,7 @@ class SqlJournal:
         # The database lets one write happen at a time; waiting here is fair, and costs no connection.
         self._turn = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
+        self._recall = Recall()
 
     async def claim(self) -> None:
         await self._whole(self._claim_now())
@@ -116,10 +118,13 @@ class SqlJournal:
         await self._write(blocks.add_verification, image, store, verification)
 
     async def verifications(self, image: ImageId) -> Mapping[StoreId, Verification]:
-        return await self._read(blocks.verifications_of, image)
+        return await self._recalled(blocks.verifications_of, image)
 
     async def verified(self, store: StoreId) -> Mapping[ImageId, Verification]:
         return await self._read(blocks.verified, store)
+
+    async def paused(self) -> tuple[Pause, ...]:
+        return await self._recalled(pauses.all_pauses)
 
     async def pause(self, pause: Pause, event: Event) -> None:
         await self._write(pauses.pause, pause, event)
@@ -128,7 +133,7 @@ class SqlJournal:
         return await self._write(pauses.resume, image, store, event)
 
     async def job(self, job: JobId) -> Job:
-        return await self._read(read.job, job)
+        return await self._recalled(read.job, job)
 
     async def jobs(
         self,
@@ -138,16 +143,16 @@ class SqlJournal:
         before: JobId | None = None,
         limit: int = 100,
     ) -> tuple[Job, ...]:
-        return await self._read(read.newest_jobs, image=image, state=state, before=before, limit=limit)
+        return await self._recalled(read.newest_jobs, image=image, state=state, before=before, limit=limit)
 
     async def attempts(self, *, image: ImageId | None = None, limit: int = 100) -> tuple[Attempt, ...]:
-        return await self._read(read.newest_attempts, image=image, limit=limit)
+        return await self._recalled(read.newest_attempts, image=image, limit=limit)
 
     async def add_events(self, events: Sequence[Event]) -> None:
         await self._write(write.add_events, events)
 
     async def history(self, filter: HistoryFilter) -> tuple[Event, ...]:  # noqa: A002  the Protocol's word
-        return await self._read(read.history, filter)
+        return await self._recalled(read.history, filter)
 
     async def trim(self, before: datetime) -> int:
         total = 0
@@ -166,6 +171,16 @@ class SqlJournal:
 
         return await self._whole(transaction())
 
+    async def _recalled(
+        self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """For people who look: what was answered since the last write is not read again."""
+        if self._claim is None or not self._claim.held:
+            # Others may write.
+            return await self._read(work, *args, **kwargs)
+        question = (work, args, tuple(sorted(kwargs.items())))
+        return await self._recall.answer(question, lambda: self._read(work, *args, **kwargs))
+
     async def _write(
         self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -178,7 +193,14 @@ class SqlJournal:
                     await claim.check(connection)
                     return await work(connection, *args, **kwargs)
 
-        return await self._whole(transaction())
+        async def forgetting() -> T:
+            try:
+                return await transaction()
+            finally:
+                # Also where it failed: it may be on disk all the same.
+                self._recall.forget()
+
+        return await self._whole(forgetting())
 
     async def _claim_now(self) -> None:
         claim = self._writable()

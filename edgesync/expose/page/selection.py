@@ -10,7 +10,7 @@ from itertools import islice
 
 from edgesync.domain.image import Image
 from edgesync.domain.store import StoreId
-from edgesync.expose.matrix import by_name, managed, ordered_stores
+from edgesync.expose.matrix import everything, managed, ordered_stores
 from edgesync.expose.page.filters import Filters
 from edgesync.expose.picture import Picture
 from edgesync.expose.places import Places
@@ -35,8 +35,7 @@ def select(picture: Picture, filters: Filters) -> Selection:
 
 
 def _images(picture: Picture, filters: Filters, stores: frozenset[StoreId]) -> Iterator[Image]:
-    everything = filters.all or filters.states
-    images: Iterable[Image] = by_name(picture.world.images.values()) if everything else managed(picture)
+    images: Iterable[Image] = everything(picture) if filters.all or filters.states else managed(picture)
     if filters.name:
         meant = _meant(filters.name)
         images = (image for image in images if meant(image.name) or meant(image.id))

@@ -23,14 +23,14 @@ def make_pause(**fields: Any) -> Pause:
 
 
 async def test_none_at_first(journal: SqlJournal) -> None:
-    assert (await journal.ledger()).pauses == ()
+    assert (await journal.ledger()).pauses == await journal.paused() == ()
 
 
 async def test_every_scope_by_itself(journal: SqlJournal) -> None:
     pauses = {scope: make_pause(image=scope[0], store=scope[1]) for scope in SCOPES}
     for pause in pauses.values():
         await journal.pause(pause, PAUSED)
-    assert set((await journal.ledger()).pauses) == set(pauses.values())
+    assert set((await journal.ledger()).pauses) == set(await journal.paused()) == set(pauses.values())
     for image, store in SCOPES:
         assert await journal.resume(image=image, store=store, event=RESUMED)
         del pauses[image, store]

@@ -32,6 +32,9 @@ class PaperJournal(BlockNotes):
     async def ledger(self) -> Ledger:
         return Ledger(attempts=self.attempts_open, pauses=tuple(self.pauses))
 
+    async def paused(self) -> tuple[Pause, ...]:
+        return tuple(self.pauses)
+
     async def add_job(self, job: Job) -> None:
         self.kept[job.id] = job
 
