@@ -69,6 +69,7 @@ bench: venv lab-install
 	$(BIN)/python -m tests.bench.scrapes
 	deploy/apt-install chromium
 	$(BIN)/python -m tests.bench.pages
+	$(BIN)/python -m tests.bench.reads
 	$(BIN)/python -m tests.bench.dead_site
 	$(BIN)/python -m tests.bench.copies
 
