@@ -118,6 +118,8 @@ class Site:
     capacity: Capacity | None = None
     # By image. Treat as read-only.
     findings: Mapping[ImageId, Finding] = field(default_factory=dict)
+    # Copies that are layered on another copy here, and on which, as far as audits have seen. Treat as read-only.
+    bases: Mapping[ImageId, ImageId] = field(default_factory=dict)
     # Images of which there is an unfinished copy of edgesync's own, under a name of ours.
     unfinished: frozenset[ImageId] = frozenset()
     # End of the last complete audit; None before the first.

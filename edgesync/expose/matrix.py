@@ -48,6 +48,7 @@ def _present(picture: Picture, image: Image, store: StoreId) -> CopyView:
     work = attempt.work if attempt is not None and store in attempt.stores and not attempt.work.brings else None
     verification = picture.site(store).verified.get(image.id)
     return CopyView(
+        base=picture.site(store).bases.get(image.id),
         verified_at=verification.at if verification is not None and verification.sound else None,
         state=CopyState.PRESENT if wanted else CopyState.UNWANTED,
         reason=f"{work} is under way" if work else "",

@@ -142,6 +142,7 @@ class Reading:
             tags=sorted(image.tags),
             hash_algo=image.hash_algo,
             hash_value=image.hash_value,
+            digests_known=image.id in await self._journal.digested([image.id]),
             locations={store: location_of(picture, image, store) for store in sorted(image.stores.intersection(known))},
             verifications=[verification_view(store, found) for store, found in sorted(verifications.items())],
             plan=list(image_rows(picture, image.id)),

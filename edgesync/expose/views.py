@@ -60,6 +60,8 @@ class CopyView(BaseModel):
     cause: str = ""
     # What will happen next, by itself.
     next: str = ""
+    # The image on whose copy at this store it is layered, as of the last audit; null: on none, or nobody has looked.
+    base: str | None = None
     # When the data were last compared with the image's and found sound.
     verified_at: datetime | None = None
     attempts: int | None = None
@@ -262,6 +264,8 @@ class ImageDetail(ImageView):
     # Glance's digest of the data.
     hash_algo: str
     hash_value: str
+    # Whether edgesync knows the digests of its blocks, with which copies are compared.
+    digests_known: bool
     # Of the copies that Glance lists, by store; empty where Glance doesn't tell the cluster's id or pool.
     locations: dict[str, str]
     # Where they were compared with the hub's, block by block.

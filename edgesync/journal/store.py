@@ -106,7 +106,7 @@ class SqlJournal:
         return await asyncio.to_thread(to_known_digests, row) if row is not None else None
 
     async def digested(self, images: Collection[ImageId]) -> frozenset[ImageId]:
-        return await self._read(blocks.digested, images)
+        return await self._recalled(blocks.digested, frozenset(images))
 
     async def forget_image(self, image: ImageId) -> None:
         await self._write(blocks.forget_image, image)

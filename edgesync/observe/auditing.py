@@ -17,12 +17,12 @@ import structlog
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import EventKind
 from edgesync.domain.ports import Clock, Journal
-from edgesync.domain.site import Defect, Finding
+from edgesync.domain.site import Defect, Finding, RbdImage
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.observe.inspection import Inspector
 from edgesync.observe.patience import Alarm
-from edgesync.plan.audit import Look, defect_of, judge, outlook
+from edgesync.plan.audit import Look, defect_of, is_image_id, judge, outlook
 from edgesync.plan.suspects import Doubts, doubts_about, listed_at, names_of_images, suspects, unfinished_copies
 
 log = structlog.get_logger(__name__)
@@ -93,6 +93,9 @@ class Auditor:
         self._bad_sign = bad_sign
         self._findings: dict[ImageId, Finding] = {}
         self._view: Mapping[ImageId, Finding] | None = None
+        # By image: those at this store that are layered on it.
+        self._layered: dict[ImageId, tuple[ImageId, ...]] = {}
+        self._bases: Mapping[ImageId, ImageId] | None = None
         self._doubts = Doubts()
         self._left: list[ImageId] = []
         self._turning = asyncio.Lock()
@@ -112,6 +115,13 @@ class Auditor:
         if self._view is None:
             self._view = MappingProxyType(dict(self._findings))
         return self._view
+
+    @property
+    def bases(self) -> Mapping[ImageId, ImageId]:
+        """What each layered copy was on top of when that was last looked at."""
+        if self._bases is None:
+            self._bases = {image: base for base, images in self._layered.items() for image in images}
+        return self._bases
 
     async def run(self) -> None:
         """Audit for ever, when it is time and the site answers."""
@@ -183,6 +193,8 @@ class Auditor:
     def forget(self) -> None:
         """There is nothing to compare with any more."""
         self._findings.clear()
+        self._layered.clear()
+        self._bases = None
         self._begun = self.unfinished = frozenset()
         self._view = None
         self.audited_at = None
@@ -244,6 +256,7 @@ class Auditor:
         """The cheap look, by what was last known of the image; a good copy needs no more."""
         shown = self.images.get(image) if self.images is not None else None
         rbd = await self._inspector.rbd(image, self.store)
+        self._note_layers(image, rbd)
         damage = await self._inspector.damage(image, self.store, rbd)
         if defect_of(Look(name=image, store=self.store, image=shown, rbd=rbd, damage=damage)) is None:
             self._note(image, None)
@@ -254,6 +267,18 @@ class Auditor:
 
     async def _confirm(self, image: ImageId, _: _Pass) -> None:
         await self.examine(image)
+
+    def _note_layers(self, image: ImageId, rbd: RbdImage | None) -> None:
+        """Disks that were cloned from it are none of them: their names are no image's."""
+        names = (clone.rpartition("/")[2] for clone in rbd.children) if rbd is not None else ()
+        layered = tuple(ImageId(name) for name in names if is_image_id(name))
+        if layered == self._layered.get(image, ()):
+            return
+        self._bases = None
+        if layered:
+            self._layered[image] = layered
+        else:
+            del self._layered[image]
 
     def _note(self, image: ImageId, finding: Finding | None) -> None:
         """Remember what was found of a copy, and tell what is new."""

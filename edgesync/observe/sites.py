@@ -211,6 +211,7 @@ class Sites:
             refusal=post.prober.refusal,
             capacity=post.prober.capacity,
             findings=post.auditor.findings,
+            bases=post.auditor.bases,
             unfinished=post.auditor.unfinished,
             audited_at=post.auditor.audited_at,
             verified=self._inspector.verified.of(store),

@@ -47,6 +47,7 @@ def layered(mover: DaemonProcess, folder: Path) -> tuple[str, str, str]:
     upper = mover.put_file(second, name="rhel-9.4-2")
     mover.until_at(upper, "dcn0", "dcn1")
     assert readback(mover.lab, "dcn0", upper).parent == base
+    mover.until(lambda: mover.copies(upper)["dcn0"]["base"] == base, "an audit has seen what it is layered on")
     return base, upper, hashlib.sha512(data).hexdigest()
 
 

@@ -41,6 +41,8 @@ class Record:
 class CopyRow:
     store: StoreId
     copy: CopyView
+    # The name of the image that it is layered on there; empty: none is known.
+    base: str
     # Where Glance's location of it leads; empty: it has none, or Glance doesn't tell the cluster's id.
     location: str
     # How it was found when it was last compared; None: never.
@@ -101,10 +103,16 @@ def _row(picture: Picture, image: Image, store: StoreId, copy: CopyView, record:
     return CopyRow(
         store=store,
         copy=copy,
+        base=_name(picture, copy.base) if copy.base else "",
         location=location_of(picture, image, store),
         verification=record.verifications.get(store),
         reached=picture.settings_of(store).ceph is not None,
     )
+
+
+def _name(picture: Picture, image: str) -> str:
+    known = picture.world.images.get(ImageId(image))
+    return known.name if known is not None and known.name else image
 
 
 def about(site: SiteLayersView, image: ImageId) -> SiteLayersView:
