@@ -20,6 +20,7 @@ from edgesync.domain.job import (
     JobState,
     Verdict,
 )
+from edgesync.domain.lag import Epochs
 from edgesync.domain.level import Level
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import Capacity, RbdImage
@@ -227,6 +228,17 @@ class Journal(Protocol):
 
     async def verified(self, store: StoreId) -> Mapping[ImageId, Verification]:
         """How all copies of a store were found."""
+        ...
+
+    async def keep_gaps(self, changed: Mapping[ImageId, Epochs], closed: Collection[ImageId]) -> None:
+        """Remember since when copies of some images have been missing, in place of what was remembered of these.
+
+        Images that are `closed` miss nothing any more.
+        """
+        ...
+
+    async def gaps(self) -> Mapping[ImageId, Epochs]:
+        """Since when copies have been missing, as it was kept last."""
         ...
 
     async def pause(self, pause: Pause, event: Event) -> None:

@@ -1,5 +1,5 @@
 """The durable record, in SQLite or PostgreSQL: jobs, attempts, failures, who had copies made, pauses,
-what is known of images' blocks, history.
+what is known of images' blocks, since when copies have been missing, history.
 
 `open_journal` is the way in. Each method of what it returns is one transaction, and one write happens at a time on
 either database, so no statement has to think about another that runs beside it. `look_at` and `roll_back` are for who

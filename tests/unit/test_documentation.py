@@ -34,6 +34,7 @@ def exposed() -> set[str]:
     showcase.picture = picture_of(situation(image(), policies=[policy()]))
     metrics = Metrics(showcase)
     metrics.request("images", "200", 0.1)
+    metrics.seen(showcase.picture)
     metrics.tick(0.1, True)
     for work in Work:
         result = CopyResult.COPIED if work.brings else CopyResult.REMOVED

@@ -30,6 +30,7 @@ from tests.contract.journal.samples import (
     IMAGE,
     LATER,
     NOON,
+    OTHER_IMAGE,
     A,
     B,
     C,
@@ -110,6 +111,7 @@ async def write_everything(journal: SqlJournal) -> None:
     await journal.pause(Pause(image=None, store=B, by="ana", reason="works", since=NOON), make_event(EventKind.PAUSED))
     await journal.keep_digests(IMAGE, make_known())
     await journal.add_verification(IMAGE, A, Verification(at=NOON, sound=True))
+    await journal.keep_gaps({IMAGE: ((NOON, frozenset({A, B})),)}, ())
     await journal.add_events([make_event(kind) for kind in EventKind])
 
 
@@ -220,6 +222,7 @@ async def test_down_step_by_step_and_up_again_loses_only_what_is_new(url: str, r
     assert await again.makers(images) == (makers if revision >= "0002" else {})
     blocks = (await again.digests(IMAGE), await again.verifications(IMAGE))
     assert blocks == ((make_known(), {A: Verification(at=NOON, sound=True)}) if revision >= "0003" else (None, {}))
+    assert await again.gaps() == {}
     # Work goes on.
     await again.claim()
     for attempt in now.attempts:
@@ -260,11 +263,13 @@ async def test_what_would_be_lost_is_told_and_nothing_is_done_before_it_is_agree
     await journal.add_job(kept)
     await journal.pause(Pause(image=None, store=B, by="ana", reason="", since=NOON), make_event(EventKind.PAUSED))
     await journal.keep_digests(IMAGE, make_known())
+    await journal.keep_gaps({IMAGE: ((NOON, frozenset({A})),), OTHER_IMAGE: ((NOON, frozenset({A})),)}, ())
     await journal.close()
     went = await roll_back(url, "0001", agreed=lambda _: False)
     assert (went.before, went.to, went.done) == (KNOWN[-1], "0001", False)
     told = {
         "table digests": 1,
+        "table gaps": 2,
         "table pauses": 1,
         "rows of jobs": 1,
         "rows of job_stores": 2,
@@ -276,6 +281,7 @@ async def test_what_would_be_lost_is_told_and_nothing_is_done_before_it_is_agree
     assert len(await again.jobs()) == 2
     assert len((await again.ledger()).pauses) == 1
     assert await again.digests(IMAGE) == make_known()
+    assert len(await again.gaps()) == 2
     await again.close()
     assert await back(url, "0001") == replace(went, done=True)
     assert (await look_at(url)).revision == "0001"
