@@ -93,7 +93,7 @@ def spelled(url: str, statement: str) -> str:
     )
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 async def test_everything_is_there_afterwards(url: str, revision: str) -> None:
     await fill(url, revision=revision)
     journal = await open_journal(url)
