@@ -21,6 +21,7 @@ from edgesync.cli.doctor import doctor
 from edgesync.cli.history import history
 from edgesync.cli.imports import import_
 from edgesync.cli.joblist import jobs
+from edgesync.cli.journal import journal
 from edgesync.cli.layers import clone, flatten, layers
 from edgesync.cli.locations import locations
 from edgesync.cli.output import complain
@@ -50,9 +51,9 @@ def cli(
 ) -> None:
     """Keeps OpenStack images where edge sites need them.
 
-    `run` is the daemon. `once`, `plan`, `doctor`, `config` and `completion` work without it; all other commands ask it.
-    Those that change something show it a credential: on its host its own, which root and its group can read, else that
-    in $EDGESYNC_API_TOKEN.
+    `run` is the daemon. `once`, `plan`, `doctor`, `config`, `journal` and `completion` work without it; all other
+    commands ask it. Those that change something show it a credential: on its host its own, which root and its group
+    can read, else that in $EDGESYNC_API_TOKEN.
 
     \b
     Exit codes: 0 done, 1 something failed, 2 usage or configuration, 130 interrupted.
@@ -80,7 +81,7 @@ ASKING = (
     resume,
     history,
 )
-for command in (run, once, plan, *ASKING, doctor, config, completion):
+for command in (run, once, plan, *ASKING, doctor, config, journal, completion):
     cli.add_command(command)
 
 

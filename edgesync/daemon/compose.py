@@ -316,6 +316,8 @@ def assemble(
         clock=clock,
         wishes=wishes_of(settings),
         showcase=showcase,
+        lags=metrics.lags,
+        on_picture=metrics.seen,
         bases=bases_by(freeing, blocks, pools, lasting=lasting),
     )
     scrub = Scrub(showcase, sites, engines.comparison, clock, scrub_rules(settings), blocks)

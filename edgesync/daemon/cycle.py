@@ -12,6 +12,7 @@ from datetime import datetime
 import structlog
 
 from edgesync.daemon.forgetting import Forgetting, verified_and_gone
+from edgesync.daemon.gaps import GapKeeper
 from edgesync.daemon.recollection import Recollection
 from edgesync.daemon.situating import situate
 from edgesync.daemon.wishes import Wishes
@@ -27,6 +28,7 @@ from edgesync.execute.progress import ProgressBoard
 from edgesync.execute.record import Recorder
 from edgesync.execute.runner import Runner
 from edgesync.execute.verifier import Verifier
+from edgesync.expose.lag import Lags
 from edgesync.expose.picture import Picture, Showcase
 from edgesync.observe.observer import Observer, Sighting
 from edgesync.observe.sites import Sites
@@ -79,9 +81,14 @@ class Cycle:
         clock: Clock,
         wishes: Wishes,
         showcase: Showcase,
+        lags: Lags,
+        on_picture: Callable[[Picture], None],
         bases: Bases = nobody_looks,
     ) -> None:
-        """`bases`: of copies that are leaving those that others are layered on, or may be: nobody has looked yet."""
+        """`on_picture` brings the lags up to date, among others.
+
+        `bases`: of copies that are leaving those that others are layered on, or may be: nobody has looked yet.
+        """
         self._observer = observer
         self._sites = sites
         self._recollection = recollection
@@ -100,6 +107,8 @@ class Cycle:
         # Counts `ledger_changed`.
         self._changes = 0
         self._showcase = showcase
+        self._on_picture = on_picture
+        self._gaps = GapKeeper(journal, lags)
         self._forgetting = Forgetting(journal, clock)
         # Copies that pruning takes away, as of the last full pass.
         self.leaving: Copies = frozenset()
@@ -134,6 +143,7 @@ class Cycle:
             if plan is None:
                 return None
             await self._start(plan)
+            await self._gaps.turn()
             await self._forget()
         except EdgesyncError as error:
             # The journal's, or there is no hub: what Glance refuses is dealt with further down.
@@ -186,8 +196,10 @@ class Cycle:
         if world.full:
             self.leaving = leaving(situation)
         situation = replace(situation, bases=await self._bases(world, self.leaving))
+        await self._gaps.recall()
         picture = decide(situation, self._board)
         self._showcase.picture = picture
+        self._on_picture(picture)
         return picture.plan
 
     def _wants_in(self, world: World) -> Wants:

@@ -20,6 +20,7 @@ from edgesync.domain.job import (
     JobState,
     Verdict,
 )
+from edgesync.domain.lag import Epochs
 from edgesync.domain.level import Level
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import Capacity, RbdImage
@@ -231,6 +232,17 @@ class Journal(Protocol):
 
     async def paused(self) -> tuple[Pause, ...]:
         """Those in force, oldest first."""
+        ...
+
+    async def keep_gaps(self, changed: Mapping[ImageId, Epochs], closed: Collection[ImageId]) -> None:
+        """Remember since when copies of some images have been missing, in place of what was remembered of these.
+
+        Images that are `closed` miss nothing any more.
+        """
+        ...
+
+    async def gaps(self) -> Mapping[ImageId, Epochs]:
+        """Since when copies have been missing, as it was kept last."""
         ...
 
     async def pause(self, pause: Pause, event: Event) -> None:

@@ -66,7 +66,7 @@ class CopyCounters:
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
 
-    def ticked(self, picture: Picture) -> None:
+    def seen(self, picture: Picture) -> None:
         """The next picture was made; the lags are still those of the one before."""
         self._late = {
             (attempt.id, store): since

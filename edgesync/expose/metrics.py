@@ -14,7 +14,7 @@ from edgesync.domain.job import Attempt, CopyResult, StoreResult, Work
 from edgesync.domain.store import StoreId
 from edgesync.expose.copying import CopyCounters
 from edgesync.expose.lag import Lags
-from edgesync.expose.picture import Showcase
+from edgesync.expose.picture import Picture, Showcase
 from edgesync.expose.scrape import Gauges, Machinery
 
 JOURNAL_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10)
@@ -28,6 +28,8 @@ class Metrics:
 
     def __init__(self, showcase: Showcase) -> None:
         self._showcase = showcase
+        # Stores whose counters have begun.
+        self._known: set[StoreId] = set()
         self.registry = CollectorRegistry()
         self.lags = Lags()
         self.machinery = Machinery()
@@ -116,12 +118,15 @@ class Metrics:
         self._ticks.observe(seconds)
         if not good:
             self._failed_ticks.inc()
-        if self._showcase.picture is not None:
-            self.copies.ticked(self._showcase.picture)
-            self.lags.update(self._showcase.picture)
-            for store in self._showcase.picture.world.topology.stores:
-                for result in (CopyResult.SOUND, CopyResult.DAMAGED, CopyResult.FAILED):
-                    self._verified.labels(store, result.value)
+
+    def seen(self, picture: Picture) -> None:
+        """The next picture was made."""
+        self.copies.seen(picture)
+        self.lags.update(picture)
+        for store in picture.world.topology.stores.keys() - self._known:
+            self._known.add(store)
+            for result in (CopyResult.SOUND, CopyResult.DAMAGED, CopyResult.FAILED):
+                self._verified.labels(store, result.value)
 
     def compared(self, store: StoreId, result: CopyResult) -> None:
         """A copy was verified, or could not be."""

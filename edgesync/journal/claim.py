@@ -37,6 +37,10 @@ class Lock(Protocol):
         """False while somebody else has it."""
         ...
 
+    async def taken(self) -> bool:
+        """Whether somebody has it; to ask leaves nothing behind."""
+        ...
+
     async def release(self) -> None: ...
 
 
@@ -57,10 +61,7 @@ class FileLock:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise PermanentError(
-                f"The lock file {self._path} can't be opened: {error.strerror}.",
-                remedy="Give the journal, its lock file and their folder to edgesync's user.",
-            ) from error
+            raise _unopened(self._path, error) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -69,10 +70,36 @@ class FileLock:
         self._fd = fd
         return True
 
+    async def taken(self) -> bool:
+        return await asyncio.to_thread(self._taken)
+
+    def _taken(self) -> bool:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unopened(self._path, error) from error
+        try:
+            # Shared: two that ask at the same time are not in each other's way.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     async def release(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _unopened(lock: Path, error: OSError) -> PermanentError:
+    return PermanentError(
+        f"The lock file {lock} can't be opened: {error.strerror}.",
+        remedy="Give the journal, its lock file and their folder to edgesync's user.",
+    )
 
 
 class SessionLock:
@@ -91,19 +118,29 @@ class SessionLock:
         await self.release()
         async with AsyncExitStack() as session:
             connection = await session.enter_async_context(self._engine.connect())
-            schema = (await connection.execute(select(func.current_schema()))).scalar_one()
-            # Keys are the database's own already; the schema tells apart several journals in one database.
-            key = int.from_bytes(blake2b(f"edgesync:{schema}".encode(), digest_size=8).digest(), "big", signed=True)
+            key = await _key(connection)
             if not (await connection.execute(select(func.pg_try_advisory_lock(key)))).scalar_one():
                 return False
             self._closed = _closed_of((await connection.get_raw_connection()).driver_connection)
             self._session = session.pop_all()
         return True
 
+    async def taken(self) -> bool:
+        # Shared, and gone with its session.
+        async with self._engine.connect() as connection:
+            key = await _key(connection)
+            return not (await connection.execute(select(func.pg_try_advisory_lock_shared(key)))).scalar_one()
+
     async def release(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             await session.aclose()
+
+
+async def _key(connection: AsyncConnection) -> int:
+    """Keys are the database's own already; the schema tells apart several journals in one database."""
+    schema = (await connection.execute(select(func.current_schema()))).scalar_one()
+    return int.from_bytes(blake2b(f"edgesync:{schema}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _closed_of(driver_connection: Any) -> Callable[[], bool]:
@@ -171,9 +208,15 @@ class Claim:
 
 async def _holder(engine: AsyncEngine) -> str:
     async with engine.connect() as connection:
-        if not await connection.run_sync(lambda sync: inspect(sync).has_table(writer.name)):
-            return "Another edgesync"
-        row = (await connection.execute(select(writer))).one()
+        known = await writer_of(connection)
+    return f"Another edgesync ({known})" if known else "Another edgesync"
+
+
+async def writer_of(connection: AsyncConnection) -> str:
+    """Who claimed the journal last, in words; empty: nobody has, or nobody wrote it down yet."""
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table(writer.name)):
+        return ""
+    row = (await connection.execute(select(writer))).one()
     if row.since is None:
-        return "Another edgesync"
-    return f"Another edgesync (process {row.pid} on {row.host}, since {row.since:%Y-%m-%d %H:%M:%S} UTC)"
+        return ""
+    return f"process {row.pid} on {row.host}, since {row.since:%Y-%m-%d %H:%M:%S} UTC"

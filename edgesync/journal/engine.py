@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -30,9 +31,9 @@ class Place:
     file: Path | None
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, address: str) -> Place:
         try:
-            url = make_url(text)
+            url = make_url(address)
         except ArgumentError as error:
             raise ConfigError(["journal.url: this is not a database URL"], remedy=_EXAMPLES) from error
         driver = _DRIVERS.get(url.drivername, url.drivername)
@@ -122,3 +123,21 @@ def _postgresql(url: URL, **options: Any) -> AsyncEngine:
             [f"journal.url: PostgreSQL needs the Python package {error.name}, which is not installed"],
             remedy="Install it with pip install 'edgesync[postgresql]', or use an SQLite journal.",
         ) from error
+
+
+async def size_of(engine: AsyncEngine, place: Place) -> int:
+    """Bytes on disk: the file and what SQLite keeps beside it, or the tables in PostgreSQL with their indexes."""
+    if place.file is not None:
+        return await asyncio.to_thread(_size_of_files, place.file)
+    ours = (
+        "SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
+        " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    )
+    async with engine.connect() as connection:
+        found = await connection.scalar(text(ours))
+    return int(found or 0)
+
+
+def _size_of_files(file: Path) -> int:
+    files = (file, *(file.with_name(file.name + beside) for beside in ("-wal", "-shm")))
+    return sum(part.stat().st_size for part in files if part.exists())

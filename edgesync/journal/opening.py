@@ -14,7 +14,7 @@ from edgesync.journal import engine as engines
 from edgesync.journal.claim import Claim, FileLock, Lock, SessionLock
 from edgesync.journal.engine import Place
 from edgesync.journal.faults import translated
-from edgesync.journal.migrate import Schema, inspect, upgrade
+from edgesync.journal.migrate import Schema, inspect, revision_of, upgrade
 from edgesync.journal.store import SqlJournal
 from edgesync.journal.timing import OnTransaction, untold
 
@@ -35,7 +35,7 @@ async def _open(place: Place, on_transaction: OnTransaction) -> SqlJournal:
         await asyncio.to_thread(_check_folder, place.file)
     async with AsyncExitStack() as opened:
         engine = _kept(engines.connect(place), opened)
-        claim = Claim(_lock(place))
+        claim = Claim(lock_of(place))
         if await inspect(engine) is not Schema.CURRENT:
             async with claim.locked(engine):
                 await upgrade(engine)
@@ -44,13 +44,15 @@ async def _open(place: Place, on_transaction: OnTransaction) -> SqlJournal:
 
 
 async def _open_for_reading(place: Place) -> SqlJournal:
-    if place.file is None or await asyncio.to_thread(_exists, place.file):
+    if await exists(place):
         async with AsyncExitStack() as opened:
             engine = _kept(engines.connect_for_reading(place), opened)
             schema = await inspect(engine)
             if schema is Schema.OLD:
                 raise PermanentError(
-                    "An older edgesync has written this journal.", remedy="Start the daemon: it brings it up to date."
+                    f"This journal has the schema of an older edgesync, {await revision_of(engine)}.",
+                    remedy="Start the daemon: it brings it up to date. If it was rolled back on purpose, install that "
+                    "older edgesync instead.",
                 )
             if schema is Schema.CURRENT:
                 opened.pop_all()
@@ -68,10 +70,16 @@ def _kept(engine: AsyncEngine, opened: AsyncExitStack) -> AsyncEngine:
     return engine
 
 
-def _lock(place: Place) -> Lock:
+def lock_of(place: Place) -> Lock:
+    """What the one who writes to that journal holds."""
     if place.file is not None:
         return FileLock(place.file.with_name(f"{place.file.name}.lock"))
     return SessionLock(engines.connect_for_claim(place))
+
+
+async def exists(place: Place) -> bool:
+    """False only for a file that is not there; ConfigError where we may not look."""
+    return place.file is None or await asyncio.to_thread(_exists, place.file)
 
 
 def _exists(path: Path) -> bool:

@@ -13,11 +13,12 @@ from edgesync.domain.blocks import KnownDigests, Verification
 from edgesync.domain.copy import Failure
 from edgesync.domain.image import ImageId, TaskId
 from edgesync.domain.job import Attempt, AttemptId, Event, HistoryFilter, Job, JobId, JobState, Verdict
+from edgesync.domain.lag import Epochs
 from edgesync.domain.pause import Pause
 from edgesync.domain.store import StoreId
 from edgesync.domain.world import Ledger
 from edgesync.errors import PermanentError
-from edgesync.journal import blocks, makers, outcome, pauses, read, trim, withdraw, write
+from edgesync.journal import blocks, gaps, makers, outcome, pauses, read, trim, withdraw, write
 from edgesync.journal.claim import Claim
 from edgesync.journal.engine import reading
 from edgesync.journal.faults import translated
@@ -125,6 +126,14 @@ class SqlJournal:
 
     async def paused(self) -> tuple[Pause, ...]:
         return await self._recalled(pauses.all_pauses)
+
+    async def keep_gaps(self, changed: Mapping[ImageId, Epochs], closed: Collection[ImageId]) -> None:
+        written = await asyncio.to_thread(gaps.written_gaps, changed)
+        await self._write(gaps.keep_gaps, written, closed)
+
+    async def gaps(self) -> Mapping[ImageId, Epochs]:
+        rows = await self._read(gaps.kept_gaps)
+        return await asyncio.to_thread(gaps.read_gaps, rows)
 
     async def pause(self, pause: Pause, event: Event) -> None:
         await self._write(pauses.pause, pause, event)

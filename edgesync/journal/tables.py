@@ -163,6 +163,14 @@ verifications = Table(
     Column("rbd_id", Text, nullable=False),
 )
 
+# Since when which copies of an image have been missing, as JSON: see `gaps`. Only of images that miss some.
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("image_id", Text, primary_key=True),
+    Column("epochs", Text, nullable=False),
+)
+
 # Empty ids stand for all images, all stores: a primary key can't hold NULL.
 pauses = Table(
     "pauses",

@@ -16,6 +16,7 @@ from tests.scenario.stage import Outside
 WRITES = frozenset(
     {"add_job", "start_attempt", "attach_task", "finish_attempt", "drop_attempt", "settle", "cancel", "pause"}
     | {"resume", "add_events", "trim", "keep_digests", "forget_image", "forget_copies", "add_verification"}
+    | {"keep_gaps"}
 )
 REQUESTS = frozenset({"copy_image", "delete_from_store", "create_image", "stage", "import_image", "delete_image"})
 REQUESTS |= {"add_location"}

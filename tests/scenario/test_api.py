@@ -198,28 +198,6 @@ async def test_metrics_agree_with_the_matrix(stage: Stage) -> None:
         assert (row["id"], row["copies"]) == ("dcn0", {"present": 1})
 
 
-async def lag(client: Client, store: str) -> float:
-    async with client.get("/metrics") as answer:
-        shown = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if not line.startswith("#"))
-    return float(shown[f'edgesync_lag_seconds{{policy="golden",store="{store}"}}'])
-
-
-async def test_lag_grows_while_a_site_is_dead_and_ends_with_its_copy(sites: Stage) -> None:
-    image = sites.add_golden()
-    sites.cut("dcn0")
-    async with served(sites) as client:
-        await sites.until_at(image, "dcn1")
-        await sites.clock.sleep(120)
-        assert await lag(client, "dcn0") >= 60
-        assert await lag(client, "dcn1") == 0
-        sites.heal("dcn0")
-        await sites.until_at(image, "dcn0")
-        await sites.until(lambda: not sites.picture.wants.gaps, "the copy is seen")
-        assert await lag(client, "dcn0") == 0
-        async with client.get("/metrics") as answer:
-            assert "edgesync_queue_wait_seconds_count 2.0" in (await answer.text()).splitlines()
-
-
 async def test_a_request_is_refused_in_time_when_glance_hangs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     image = stage.fake.add_image(tags=[])
     monkeypatch.setattr(desk, "PATIENCE", 0.2)

@@ -34,6 +34,7 @@ def exposed() -> set[str]:
     showcase.picture = picture_of(situation(image(), policies=[policy()]))
     metrics = Metrics(showcase)
     metrics.request("images", "200", 0.1)
+    metrics.seen(showcase.picture)
     metrics.tick(0.1, True)
     for work in Work:
         result = CopyResult.COPIED if work.brings else CopyResult.REMOVED
@@ -90,20 +91,21 @@ def test_the_runbook_has_every_state_of_a_job_and_every_result() -> None:
     assert set(re.findall(r"`([a-z]+)`", last)) == {*JobState, *CopyResult}
 
 
-@pytest.mark.parametrize(
-    ("page", "folder"), [("README.md", "."), ("deploy/RUNBOOK.md", "deploy"), ("docs/commands.md", "docs")]
-)
-def test_links_lead_somewhere(page: str, folder: str) -> None:
-    text = Path(page).read_text()
-    headings = {
-        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-")
-        for line in re.findall(r"^#+ (.+)", text, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif not target.startswith("http"):
-            assert (Path(folder) / target).exists(), target
+def headings(page: Path) -> set[str]:
+    """As links name them."""
+    titles = re.findall(r"^#+ (.+)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md", "deploy/RUNBOOK.md", "docs/commands.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", Path(page).read_text()):
+        if target.startswith("http"):
+            continue
+        name, _, heading = target.partition("#")
+        file = Path(page).parent / name if name else Path(page)
+        assert file.exists(), target
+        assert not heading or heading in headings(file), target
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`edgesync ([a-z-]+)(?: ([a-z]+))?", README + RUNBOOK))))
@@ -116,7 +118,8 @@ def test_every_command_that_the_pages_name_exists(command: tuple[str, str]) -> N
 
 @pytest.mark.parametrize("option", re.findall(r"--[a-z][a-z-]+", README.split("## Commands")[1].split("## HTTP")[0]))
 def test_every_option_that_the_readme_names_exists(option: str) -> None:
-    commands = [cli, *cli.commands.values()]
+    groups = [group for group in cli.commands.values() if isinstance(group, click.Group)]
+    commands = [cli, *cli.commands.values(), *(command for group in groups for command in group.commands.values())]
     known = {name for command in commands for parameter in command.params for name in parameter.opts}
     assert option in known | {"--help"}
 

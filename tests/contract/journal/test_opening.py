@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from edgesync.domain.job import HistoryFilter
 from edgesync.domain.world import Ledger
 from edgesync.errors import ConfigError, ConflictError, PermanentError
-from edgesync.journal import SqlJournal, open_journal
+from edgesync.journal import SqlJournal, open_journal, revisions
 from edgesync.journal.engine import Place
 from edgesync.journal.tables import metadata
 from tests.contract.journal.samples import A, make_attempt, make_event, make_job
@@ -51,7 +51,8 @@ async def test_a_newer_journal_is_refused(url: str, readonly: bool) -> None:
     await execute(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(PermanentError, match="newer edgesync") as refusal:
         await open_journal(url, readonly=readonly)
-    assert "backup" in refusal.value.remedy
+    # What the newer one has to be told.
+    assert f"edgesync journal rollback --to {revisions()[-1].id}" in refusal.value.remedy
 
 
 async def test_somebody_elses_tables_are_left_alone(url: str) -> None:

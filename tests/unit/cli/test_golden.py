@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,15 +21,13 @@ from tests.builders import NOW, attempt, failure, image, job, policy, situation
 from tests.fakes.blocks import FakeBlocks
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.glance import VirtualClock
+from tests.unit.cli.conftest import Same
 from tests.unit.cli.running import terminal
 from tests.unit.expose.pictures import picture_of
 from tests.unit.expose.test_problems import sick
 
-FOLDER = Path(__file__).parent / "golden"
 EVERYWHERE = ("central", "dcn0", "dcn1")
 RHEL, FEDORA = image("rhel-9.4", stores=EVERYWHERE), image("fedora-41", stores=EVERYWHERE, size=20 << 30)
-
-Same = Callable[[str, str], None]
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +37,6 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         time.tzset()
         yield
     time.tzset()
-
-
-@pytest.fixture
-def same(request: pytest.FixtureRequest) -> Same:
-    """Compare with a file, or write it."""
-
-    def compare(name: str, said: str) -> None:
-        file, text = FOLDER / f"{name}.txt", "".join(f"{line.rstrip()}\n" for line in said.splitlines())
-        if request.config.getoption("--golden"):
-            file.write_text(text)
-        assert text == file.read_text()
-
-    return compare
 
 
 def healthy() -> Picture:

@@ -40,7 +40,9 @@ def metrics_on(picture: Picture) -> Metrics:
     """Of a daemon that has just made this picture."""
     showcase = Showcase(health=Health(started_at=NOW, ticked_at=NOW))
     showcase.picture = picture
-    return Metrics(showcase)
+    metrics = Metrics(showcase)
+    metrics.seen(picture)
+    return metrics
 
 
 def everything() -> str:

@@ -92,9 +92,9 @@ def test_the_oldest_copy_counts_for_each_policy_that_wants_it() -> None:
 def test_lag_and_objective_are_shown_for_every_store_of_a_policy() -> None:
     time = Time(policy(lag_objective=timedelta(minutes=30)))
     metrics = metrics_on(time.at(NOW, image(stores=("central", "dcn1"))))
-    metrics.tick(0.1, True)
-    metrics._showcase.picture = time.at(NOW + HOUR, image(stores=("central", "dcn1")), image("other", tags=()))
-    metrics.tick(0.1, True)
+    later = time.at(NOW + HOUR, image(stores=("central", "dcn1")), image("other", tags=()))
+    metrics._showcase.picture = later
+    metrics.seen(later)
     assert {
         'edgesync_lag_seconds{policy="golden",store="central"} 0.0',
         'edgesync_lag_seconds{policy="golden",store="dcn0"} 3600.0',

@@ -127,7 +127,6 @@ def test_the_wait_of_a_copy_is_counted_from_when_it_was_asked_for() -> None:
 
 def test_the_wait_of_a_policy_s_copy_is_counted_from_when_it_was_found_missing() -> None:
     metrics = metrics_on(picture_of(situation(image(), policies=[policy()])))
-    metrics.tick(0.1, True)
     late = replace(attempt(image(), "dcn0", number=2), started_at=NOW + timedelta(seconds=30))
     metrics.ended(late, StoreResult(store=DCN0, result=CopyResult.COPIED), 1.0)
     assert "edgesync_queue_wait_seconds_sum 30.0" in lines(metrics)
@@ -135,12 +134,10 @@ def test_the_wait_of_a_policy_s_copy_is_counted_from_when_it_was_found_missing()
 
 def test_a_copy_that_glance_lists_before_its_attempt_has_ended_has_waited_all_the_same() -> None:
     metrics = metrics_on(picture_of(situation(image(), policies=[policy()])))
-    metrics.tick(0.1, True)
     late = replace(attempt(image(), "dcn0"), started_at=NOW + timedelta(seconds=30))
     there = image(stores=("central", "dcn0"))
     for _ in range(3):
-        metrics._showcase.picture = picture_of(situation(there, policies=[policy()], attempts=[late]))
-        metrics.tick(0.1, True)
+        metrics.seen(picture_of(situation(there, policies=[policy()], attempts=[late])))
     metrics.ended(late, StoreResult(store=DCN0, result=CopyResult.COPIED), 1.0)
     assert "edgesync_queue_wait_seconds_sum 30.0" in lines(metrics)
 
@@ -223,7 +220,6 @@ def test_stalls_log_ins_and_the_journal_s_troubles_are_counted() -> None:
 
 def test_what_alerts_count_begins_at_zero_so_that_the_first_one_counts() -> None:
     metrics = idle()
-    metrics.tick(0.1, True)
     assert {
         'edgesync_login_duration_seconds_count{result="refused"} 0.0',
         'edgesync_journal_errors_total{kind="read"} 0.0',

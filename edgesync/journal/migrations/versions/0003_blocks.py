@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from edgesync.journal.migrations.forgetting import forget_events, forget_works
+
 revision = "0003"
 down_revision = "0002"
 
@@ -42,8 +44,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Back to 0002: what was known of blocks is lost, and can be found out anew; so is what only the newer can do."""
-    _forget_new_words()
+    """Back to 0002: what was known of blocks is lost, and can be found out anew; so is what only the newer can do.
+
+    New results are in jobs of new work only. A repair that a person's verification leads goes with it: whoever comes
+    next finds what is to be mended anew.
+    """
+    forget_works(_NEW_WORK)
+    forget_events(_NEW_EVENTS)
     op.drop_table("verifications")
     op.drop_table("digests")
     # Dropped in place as well: a copied table would take the rows that belong to the old one with it.
@@ -51,25 +58,3 @@ def downgrade() -> None:
         op.drop_column("jobs", flag)
     for table in ("attempts", "jobs"):
         op.drop_column(table, "engine")
-
-
-def _forget_new_words() -> None:
-    """Jobs and attempts of work that 0002 doesn't know, and events of new kinds; new results are in such jobs only.
-
-    A repair that a person's verification leads goes with it: whoever comes next finds what is to be mended anew.
-    """
-    jobs = sa.table("jobs", sa.column("id"), sa.column("work"))
-    job_stores = sa.table("job_stores", sa.column("job_id"))
-    attempts = sa.table("attempts", sa.column("id"), sa.column("job_id"), sa.column("work"))
-    attempt_stores = sa.table("attempt_stores", sa.column("attempt_id"))
-    events = sa.table("events", sa.column("kind"))
-    new_job = jobs.c.work.in_(_NEW_WORK)
-    its_jobs = sa.select(jobs.c.id).where(new_job)
-    new_attempt = attempts.c.work.in_(_NEW_WORK) | attempts.c.job_id.in_(its_jobs)
-    its_attempts = sa.select(attempts.c.id).where(new_attempt)
-    # What belongs to others first: the connection may not see to that itself.
-    op.execute(sa.delete(attempt_stores).where(attempt_stores.c.attempt_id.in_(its_attempts)))
-    op.execute(sa.delete(attempts).where(new_attempt))
-    op.execute(sa.delete(job_stores).where(job_stores.c.job_id.in_(its_jobs)))
-    op.execute(sa.delete(jobs).where(new_job))
-    op.execute(sa.delete(events).where(events.c.kind.in_(_NEW_EVENTS)))
