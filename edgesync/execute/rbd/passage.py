@@ -132,7 +132,7 @@ class Passage:
         bases = Bases(self._image, self._shelf, self._journal, self._reference)
         await bases.find_parent()
         known = await self._reference.known(self._image)
-        if known is None and any(bases.kin(target.store) for target in targets):
+        if known is None and any(bases.worth_reading_for(target.store) for target in targets):
             # Without them nobody can tell what a related image lacks.
             known = await self._reference.digests(self._image)
         async with hub.reading(self._image.id) as reading:
