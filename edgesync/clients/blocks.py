@@ -107,6 +107,9 @@ class CephBlocks:
     async def clone(self, base: str, name: str, *, object_size: int) -> None:
         await self._calls.run(f"clone RBD image {base}", lambda pool: pool.clone(base, name, object_size=object_size))
 
+    async def grow(self, name: str, size: int) -> None:
+        await self._calls.run(f"enlarge RBD image {name}", lambda pool: pool.grow(name, size))
+
     async def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base} to {pool}/{name}"
         await self._calls.run(what, lambda half: half.disk(base, pool, name, object_size=object_size))

@@ -68,6 +68,12 @@ class RbdBlocks:
         with self._connection.asking(what, base) as session, self._naming(what, name):
             self._clone(session, base, session.pool, name, object_size)
 
+    def grow(self, name: str, size: int) -> None:
+        what = f"enlarge RBD image {name}"
+        with self._connection.asking(what, name) as session, rbd.Image(session.pool, name) as image:
+            if image.size() < size:
+                image.resize(size)
+
     def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base} to {pool}/{name}"
         with self._connection.asking(what, base) as session:

@@ -73,6 +73,10 @@ class Blocks(Protocol):
         """Make an image on top of another's protected `snap`, of the same size and features."""
         ...
 
+    async def grow(self, name: str, size: int) -> None:
+        """Give an image so many bytes, if it has fewer: what it gains are zeros, of a clone, too."""
+        ...
+
     async def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         """The same in another pool of the cluster, for an instance or a volume.
 

@@ -24,6 +24,10 @@ from edgesync.plan.locks import Locks, expired
 log = structlog.get_logger(__name__)
 
 
+class NotWaitedForError(ConflictError):
+    """Somebody else's import holds the image, and who wanted to see its end wants that no more."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sightings:
     """Where the engines report the images they look at, so that the next plan knows them."""
@@ -91,6 +95,17 @@ class Workbench:
             return False
         holder = self.locks.holder(image, await self.glance.tasks(image.id), self.clock.now())
         return holder is not None and not expired(holder, self.clock.now())
+
+    async def at_rest(self, image_id: ImageId, *, halted: Callable[[], bool]) -> Image:
+        """The image once nobody's import holds it, or its holder counts no more: that may take hours.
+
+        NotWaitedForError when it is `halted` before.
+        """
+        while await self.locked(image := await self.look(image_id)):
+            if halted():
+                raise NotWaitedForError(f"somebody else's import holds the image (task {image.lock})")
+            await self.clock.sleep(self.tuning.poll)
+        return image
 
     async def trouble(self, store: StoreId) -> str:
         """Why the store's cluster can't be used now; empty when it answers, or when nobody can tell."""

@@ -6,6 +6,7 @@ import hashlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import rbd
@@ -13,7 +14,7 @@ import rbd
 from deploy.lab import ceph, tamper
 from deploy.lab.layout import Lab
 from deploy.lab.readback import objects, rbd_images, readback, sha512
-from tests.lab.contents import BLOCK, MIB, copies, full, held
+from tests.lab.contents import BLOCK, MIB, Content, copies, full, held, noise
 from tests.lab.daemon import EDGES, SITES, DaemonProcess
 
 # Of an odd size: the last object of each has one byte.
@@ -91,6 +92,29 @@ def test_glance_reads_the_same_bytes_from_every_store(
         data = shared_mover.admin.get(f"{lab.glance_url}/v2/images/{image}/file").content
     assert hashlib.sha512(data).hexdigest() == VERSIONS[depth].sha512
     assert shared_mover.stores_of(image) == sorted(SITES)
+
+
+def test_a_larger_version_is_layered_on_the_smaller_one_before_it(
+    shared_mover: DaemonProcess, lab: Lab, tmp_path: Path
+) -> None:
+    """It differs in its first block, goes on where the other ended, inside a block, and has a hole beyond."""
+    first = full(5 * MIB + 3, seed=22)
+    new = {first.size: noise(BLOCK, seed=23), first.size + 2 * MIB: noise(MIB + 1, seed=24)}
+    second = Content(size=first.size + 3 * MIB + 1, parts={**first.changed(0).parts, **new})
+    images = []
+    for number, version in enumerate((first, second), 1):
+        images.append(shared_mover.put_file(version.file(tmp_path), name=f"grown-{number}"))
+        shared_mover.until_at(images[-1], *EDGES)
+    assert shared_mover.imported(images[1]) == []
+    assert shared_mover.show(images[1])["os_hash_value"] == second.sha512
+    for store, found in copies(lab, images[1]).items():
+        assert (found.size, found.sha512, found.bootable) == (second.size, second.sha512, True)
+        assert found.parent == images[0]
+        assert readback(lab, store, images[0]).sha512 == first.sha512
+        with disk(lab, store, images[1]) as read:
+            assert read == second.sha512
+    for image in reversed(images):
+        shared_mover.admin.delete(f"{lab.glance_url}/v2/images/{image}")
 
 
 def test_what_is_deeper_than_allowed_is_flattened_and_stays_what_it_is(

@@ -21,7 +21,7 @@ WRITES = frozenset(
 REQUESTS = frozenset({"copy_image", "delete_from_store", "create_image", "stage", "import_image", "delete_image"})
 REQUESTS |= {"add_location"}
 DEEDS = frozenset({"trash", "protect"})
-BLOCKS = frozenset({"create", "clone", "seal", "rename", "trash", "flatten"})
+BLOCKS = frozenset({"create", "clone", "grow", "seal", "rename", "trash", "flatten"})
 
 
 class Scissors(Outside):

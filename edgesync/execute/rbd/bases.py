@@ -14,13 +14,13 @@ from typing import Protocol
 import structlog
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.blocks import Digests
+from edgesync.domain.blocks import Digests, block_size
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.ports import Cluster, Journal
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.plan.kinship import Kinship, kinship
-from edgesync.plan.layering import Candidate, Comparisons, FullCopy, Layered, LayeringRules, choose
+from edgesync.plan.layering import Candidate, Comparisons, FullCopy, Layered, LayeringRules, choose, shortlist
 
 log = structlog.get_logger(__name__)
 
@@ -67,12 +67,17 @@ class Bases:
         self._parent = ImageId(parent.rpartition("/")[2]) if parent is not None else None
 
     def kin(self, store: StoreId) -> list[Image]:
-        """Related images of the same size whose copies are at the store and at the hub, the next of kin first."""
+        """Related images, none larger, whose copies are at the store and at the hub, the next of kin first."""
         if not self._shelf.rules.max_depth:
             return []
         found = [other for other in self._shelf.images.values() if self._related(other, store)]
         found.sort(key=lambda other: (self._kinship(other), -other.updated_at.timestamp(), other.id))
         return found[: self._shelf.rules.most_compared]
+
+    def worth_reading_for(self, store: StoreId) -> bool:
+        """Whether the image's digests can be compared with those of any kin there: of blocks of the same size."""
+        block = block_size(self._image.size or 0)
+        return any(block_size(other.size or 0) == block for other in self.kin(store))
 
     def digests(self, base: ImageId) -> Digests:
         """Of a base that was chosen."""
@@ -86,7 +91,7 @@ class Bases:
                 candidates.append(await self._candidate(store, other))
             except EdgesyncError as trouble:
                 log.info("not a base", image=self._image.id, base=other.id, store=store, why=trouble.message)
-        for candidate in candidates:
+        for candidate in shortlist(new.size, candidates, self._shelf.rules):
             await self._learn(candidate)
         if self._comparisons is None or self._comparisons.new is not new:
             self._comparisons = Comparisons(new, self._known, self._shelf.rules)
@@ -97,7 +102,8 @@ class Bases:
             other.id != self._image.id
             and {store, self._shelf.hub} <= other.stores
             and other.active
-            and (other.size, other.disk_format) == (self._image.size, self._image.disk_format)
+            and 0 < (other.size or 0) <= (self._image.size or 0)
+            and other.disk_format == self._image.disk_format
             and self._kinship(other) is not Kinship.STRANGER
         )
 
@@ -136,8 +142,6 @@ class Bases:
 
     async def _learn(self, candidate: Candidate) -> None:
         """The base's digests, as the journal has them or its data at the hub tell."""
-        if not candidate.protected or not candidate.sound:
-            return
         base = self._shelf.images[candidate.image]
         try:
             async with self._reading:

@@ -21,6 +21,7 @@ from edgesync.execute.rbd.resources import Resources
 from edgesync.execute.rbd.source import AHEAD, Hasher, Source, Wanted
 from edgesync.execute.rbd.spread import MOST, Spread
 from edgesync.execute.rbd.target import Base, Target
+from edgesync.plan.changes import held
 from edgesync.plan.layering import FullCopy
 
 T = TypeVar("T")
@@ -150,7 +151,12 @@ class Copying:
         if isinstance(layering, FullCopy):
             return None
         base = layering.base.image
-        return Base(image=base, object_size=layering.object_size, digests=self._bases.digests(base))
+        return Base(
+            image=base,
+            object_size=layering.object_size,
+            grow_to=layering.grow_to,
+            held=held(self._known, self._bases.digests(base)),
+        )
 
     async def _fill(self, lane: Lane) -> None:
         # Before anybody hears of it: who reads may begin at once.

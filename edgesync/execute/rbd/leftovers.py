@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -14,7 +14,7 @@ from edgesync.domain.job import Attempt
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, NotFoundError
 from edgesync.execute.rbd.target import Target
-from edgesync.execute.workbench import Workbench
+from edgesync.execute.workbench import NotWaitedForError, Workbench
 
 log = structlog.get_logger(__name__)
 
@@ -31,22 +31,31 @@ class Leftovers:
         self._attempt = attempt
         self._image = image
 
-    async def complete(self, target: Target) -> bool:
+    async def complete(self, target: Target, *, halted: Callable[[], bool]) -> bool:
         """Whether the copy is there, and Glance knows it. If it only lacks that, `target` is told that it has its name.
 
-        NotFoundError when the image is gone. What is wrong with the site shows again when the copy goes on.
+        An import that may still list it, or forget it, is waited for, unless it is `halted`: what Glance listed counts
+        then. NotFoundError when the image is gone. What is wrong with the site shows again when the copy goes on.
         """
         listed = target.store in self._image.stores
         try:
-            if listed:
-                # Else Glance lists a location without data, and ours is there to be given its name.
-                return not await target.begun() or await target.has_name()
-            return await target.has_name() and not await self._shared(target) and await self._unlisted(target)
+            there = await target.has_name()
+            if listed and not there and await target.begun():
+                # Glance lists a location without data, and ours is there to be given its name.
+                return False
+            if not listed and (not there or await self._shared(target)):
+                return False
+            # Last of all: an import may have come meanwhile.
+            image = await self._bench.at_rest(target.image, halted=halted)
+        except NotWaitedForError:
+            return listed
         except NotFoundError:
             raise
         except EdgesyncError as trouble:
             log.warning("cannot look for a finished copy", store=target.store, why=trouble.message)
             return listed
+        target.named = there and target.store not in image.stores
+        return target.store in image.stores
 
     async def ours(self, store: StoreId) -> bool:
         """Whether this attempt made the copy there: not if somebody's import has named the store since it began."""
@@ -57,12 +66,6 @@ class Leftovers:
             return False
         since = self._attempt.started_at - SKEW
         return not any(store in task.stores and task.updated_at >= since for task in tasks)
-
-    async def _unlisted(self, target: Target) -> bool:
-        """Look at Glance last of all: an import may have come meanwhile, and be about to list what lies there."""
-        image = await self._bench.look(target.image)
-        target.named = target.store not in image.stores and not await self._bench.locked(image)
-        return target.store in image.stores
 
     async def _shared(self, target: Target) -> bool:
         """Whether what lies there is another store's copy, because the settings lead both to one pool."""

@@ -23,7 +23,7 @@ from edgesync.execute.rbd.resources import Resources
 from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.rbd.target import Target
 from edgesync.execute.wording import told
-from edgesync.execute.workbench import Workbench
+from edgesync.execute.workbench import NotWaitedForError, Workbench
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +63,8 @@ class Passage:
         self._decided = asyncio.Event()
         # One after the other: Glance forgets one of two locations that are added at the same time (tried).
         self._publishing = asyncio.Lock()
+        # Of the site whose turn it is, or was: it is not broken off with the others.
+        self._registering: asyncio.Task[None] | None = None
         # Somebody wants it to end, and why.
         self._halted = asyncio.Event()
         self._why = ""
@@ -76,7 +78,10 @@ class Passage:
         self.damage: SourceDamagedError | None = None
 
     async def run(self, targets: Sequence[Target]) -> None:
-        """Return when something has become of every store, or it was halted."""
+        """Return when something has become of every store, or it was halted.
+
+        Then what is being registered is brought to its end, or to where a later look tells it; all else is let go of.
+        """
         working = asyncio.create_task(self._run(targets))
         halting = asyncio.create_task(self._halted.wait())
         try:
@@ -86,13 +91,15 @@ class Passage:
             # What Glance lists is told, whoever put it there: it may have to go again.
             if listed := [look for store, look in self._looks.items() if store in self._image.stores]:
                 await asyncio.wait(listed)
-            # What is being registered is brought to its end.
-            async with self._publishing:
-                working.cancel()
+            working.cancel()
+            await asyncio.wait({working})
+            if self._registering is not None:
+                await self._registering
         finally:
-            for task in (working, halting):
+            tasks = [task for task in (working, halting, self._registering) if task is not None]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(working, halting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def halt(self, why: str) -> None:
         """Let go of all stores that have no copy yet. What was sent stays where it is, under our name."""
@@ -119,7 +126,7 @@ class Passage:
     async def _there(self, target: Target) -> bool:
         """Whether the copy is there already. Each site goes on when it has told, and waits for no other."""
         try:
-            if not await self._leftovers.complete(target):
+            if not await self._leftovers.complete(target, halted=self._halted.is_set):
                 return False
         except NotFoundError:
             self._image_gone()
@@ -132,7 +139,7 @@ class Passage:
         bases = Bases(self._image, self._shelf, self._journal, self._reference)
         await bases.find_parent()
         known = await self._reference.known(self._image)
-        if known is None and any(bases.kin(target.store) for target in targets):
+        if known is None and any(bases.worth_reading_for(target.store) for target in targets):
             # Without them nobody can tell what a related image lacks.
             known = await self._reference.digests(self._image)
         async with hub.reading(self._image.id) as reading:
@@ -207,9 +214,15 @@ class Passage:
         self._sealed.add(target.store)
         if not self._attempt.allow_failure and not await self._unanimous(target):
             return
+        async with self._publishing:
+            self._registering = asyncio.create_task(self._publish(target))
+            await asyncio.shield(self._registering)
+
+    async def _publish(self, target: Target) -> None:
         try:
-            async with self._publishing:
-                told_of_it = await publish(self._bench, target)
+            told_of_it = await publish(self._bench, target, halted=self._let_go)
+        except NotWaitedForError as doubt:
+            log.info("not waited for", image=self._image.id, store=target.store, why=doubt.message)
         except GlanceAwayError as silence:
             self.away = silence
             self._out(target, silence)
@@ -221,6 +234,13 @@ class Passage:
             if not told_of_it:
                 self.published.add(target.store)
             self._results[target.store] = StoreResult(store=target.store, result=CopyResult.COPIED, reason=told_of_it)
+
+    def _let_go(self) -> bool:
+        """Whether nobody has to know any more what stays in Glance's list.
+
+        With all or nothing it is waited for: a copy that might stay would be neither.
+        """
+        return self._halted.is_set() and self._attempt.allow_failure
 
     def _image_gone(self) -> None:
         self.gone = True

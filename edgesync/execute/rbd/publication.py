@@ -6,12 +6,15 @@ the name is taken, and Glance can't make an image of a name that is (tried). So 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import structlog
 
 from edgesync.domain.image import Image
 from edgesync.errors import ConflictError, EdgesyncError, NotFoundError, TransientError, UnreachableError
 from edgesync.execute.rbd.target import Target
-from edgesync.execute.workbench import Workbench
+from edgesync.execute.workbench import NotWaitedForError, Workbench
 
 log = structlog.get_logger(__name__)
 
@@ -23,16 +26,17 @@ class GlanceAwayError(UnreachableError):
     """Glance does not answer: what it knows of the copy is to be seen when it does."""
 
 
-async def publish(bench: Workbench, target: Target) -> str:
+async def publish(bench: Workbench, target: Target, *, halted: Callable[[], bool]) -> str:
     """Make the copy known; what there is to tell of it, empty when it is simply ours.
 
     NotFoundError when the image is gone. GlanceAwayError: begin again later. ConflictError while somebody else is at
     it, or the image is not active; then, and after any other error that the site lets us mend, the sealed image has our
-    own name (again): what Glance doesn't know must not be in the way of a copy of its own.
+    own name (again): what Glance doesn't know must not be in the way of a copy of its own. NotWaitedForError when it is
+    `halted` while an import may still forget the location: the copy keeps its name, for Glance may list it.
     """
     image = await _look(bench, target)
     if target.store in image.stores:
-        return await _listed(bench, target)
+        return await _listed(bench, target, halted)
     if why := await _held(bench, image):
         raise ConflictError(why, remedy="it is waited for")
     # Asked before it has its name: the site is not needed any more then, so it can't die in between.
@@ -42,7 +46,7 @@ async def publish(bench: Workbench, target: Target) -> str:
     except ConflictError:
         image = await _look(bench, target)
         if target.store in image.stores:
-            return await _listed(bench, target)
+            return await _listed(bench, target, halted)
         raise
     except NotFoundError as gone:
         raise _taken_away(target) from gone
@@ -50,7 +54,7 @@ async def publish(bench: Workbench, target: Target) -> str:
         # It may be done all the same.
         await withdraw(target)
         raise
-    await _registered(bench, target, url)
+    await _registered(bench, target, url, halted)
     return ""
 
 
@@ -66,13 +70,11 @@ async def withdraw(target: Target) -> None:
 
 
 async def _look(bench: Workbench, target: Target) -> Image:
-    try:
+    with _asking_glance():
         return await bench.look(target.image)
-    except UnreachableError as silence:
-        raise GlanceAwayError(silence.message, remedy=silence.remedy) from silence
 
 
-async def _listed(bench: Workbench, target: Target) -> str:
+async def _listed(bench: Workbench, target: Target, halted: Callable[[], bool]) -> str:
     """Glance lists a copy there already: ours, unless the site has another one, and then ours goes.
 
     It may list one that has no data: a request of ours that arrived late, or an import that wrote back what it had seen
@@ -90,8 +92,8 @@ async def _listed(bench: Workbench, target: Target) -> str:
         if await target.has_name():
             return "somebody else's copy came first"
         raise _taken_away(target) from gone
-    if target.store not in (await _at_rest(bench, target)).stores:
-        await _registered(bench, target, await target.location())
+    if target.store not in (await _at_rest(bench, target, halted)).stores:
+        await _registered(bench, target, await target.location(), halted)
     return ""
 
 
@@ -103,21 +105,23 @@ async def _held(bench: Workbench, image: Image) -> str:
     """Why nothing must be added to the image now; empty: go ahead."""
     if not image.active:
         return f"the image became {image.status} in the middle of it"
-    return f"somebody else's import holds the image (task {image.lock})" if await _locked(bench, image) else ""
+    with _asking_glance():
+        locked = await bench.locked(image)
+    return f"somebody else's import holds the image (task {image.lock})" if locked else ""
 
 
-async def _registered(bench: Workbench, target: Target, url: str) -> None:
+async def _registered(bench: Workbench, target: Target, url: str, halted: Callable[[], bool]) -> None:
     """Add the location of what has its name; it loses that again unless Glance lists it, or may still do so."""
     try:
-        await _register(bench, target, url)
-    except GlanceAwayError:
+        await _register(bench, target, url, halted)
+    except (GlanceAwayError, NotWaitedForError):
         raise
     except EdgesyncError:
         await withdraw(target)
         raise
 
 
-async def _register(bench: Workbench, target: Target, url: str) -> None:
+async def _register(bench: Workbench, target: Target, url: str, halted: Callable[[], bool]) -> None:
     """Add the location, and see that it stays.
 
     Of two changes at once Glance forgets one. And an import that began before writes its own idea of the locations back
@@ -139,7 +143,7 @@ async def _register(bench: Workbench, target: Target, url: str) -> None:
             trouble = refusal
             if isinstance(refusal, UnreachableError) and refusal.sent:
                 doubt = refusal
-        shown = await _at_rest(bench, target)
+        shown = await _at_rest(bench, target, halted)
         if target.store in shown.stores:
             return
         if doubt is None:
@@ -154,15 +158,15 @@ async def _register(bench: Workbench, target: Target, url: str) -> None:
     raise trouble
 
 
-async def _at_rest(bench: Workbench, target: Target) -> Image:
-    """The image once nobody's import holds it, or its holder counts no more."""
-    while await _locked(bench, image := await _look(bench, target)):
-        await bench.clock.sleep(bench.tuning.poll)
-    return image
+async def _at_rest(bench: Workbench, target: Target, halted: Callable[[], bool]) -> Image:
+    with _asking_glance():
+        return await bench.at_rest(target.image, halted=halted)
 
 
-async def _locked(bench: Workbench, image: Image) -> bool:
+@contextmanager
+def _asking_glance() -> Iterator[None]:
+    """A silent Glance is told from a silent site."""
     try:
-        return await bench.locked(image)
+        yield
     except UnreachableError as silence:
         raise GlanceAwayError(silence.message, remedy=silence.remedy) from silence

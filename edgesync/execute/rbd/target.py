@@ -29,7 +29,10 @@ class Base:
     image: ImageId
     # Of the clone, in bytes.
     object_size: int
-    digests: Digests
+    # Bytes; None: the clone has the right size already.
+    grow_to: int | None
+    # What the clone holds then.
+    held: Digests
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +72,9 @@ class Target:
             await self.blocks.create(self.temporary, layout)
             return Prepared(have=of_zeros(layout.size, block))
         await self.blocks.clone(base.image, self.temporary, object_size=base.object_size)
-        return Prepared(have=base.digests, unit=base.object_size)
+        if base.grow_to is not None:
+            await self.blocks.grow(self.temporary, base.grow_to)
+        return Prepared(have=base.held, unit=base.object_size)
 
     async def _clear(self) -> None:
         """Make room for a new one. TransientError where that can't be, so that it is tried again after a rest."""
@@ -81,7 +86,7 @@ class Target:
             raise TransientError(refusal.message, remedy=refusal.remedy) from refusal
 
     async def _left(self, layout: Layout, block: int) -> Prepared | None:
-        """What there is, if it can still be written to: it has that size, and no snapshot yet."""
+        """What there is, if it can still be written to: it has that size, or can be given it, and no snapshot yet."""
         try:
             async with self.blocks.reading(self.temporary):
                 return None
@@ -90,11 +95,14 @@ class Target:
         # Whoever left it may still hold its lock, dead as they are.
         async with self.blocks.writing(self.temporary, take_over=True) as image:
             found = image.layout
-        if found.size != layout.size:
-            return None
         layered = await self.blocks.parent(self.temporary) is not None
         if layered and found.object_size > CHUNK:
             # Its objects are larger than what is written at once: a renewal has left it.
+            return None
+        if layered and found.size < layout.size:
+            # Who has made it died before it had its size.
+            await self.blocks.grow(self.temporary, layout.size)
+        elif found.size != layout.size:
             return None
         have = await self.blocks.digests(self.temporary, block, snapshot=False)
         return Prepared(have=have, unit=found.object_size if layered else 0)

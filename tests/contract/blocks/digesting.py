@@ -5,15 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.blocks import KIB, MIB, Digests, digests_of
+from edgesync.domain.blocks import KIB, MIB
 from edgesync.errors import NotFoundError, UnreachableError
-from tests.contract.blocks.driver import OBJECT, SHAPES, Driver, a_name, noise, until
+from tests.contract.blocks.driver import OBJECT, SHAPES, Driver, a_name, digests, noise, until
 
 BLOCK = 64 * KIB
-
-
-def digests(data: bytes, block: int = BLOCK) -> Digests:
-    return Digests(size=len(data), block=block, values=digests_of(bytes(data), block))
 
 
 async def _layered(blocks: Blocks, driver: Driver, sizes: list[int]) -> tuple[list[str], bytes]:

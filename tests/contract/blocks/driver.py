@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgesync.domain.block_ports import Blocks
-from edgesync.domain.blocks import KIB, MIB, Layout
+from edgesync.domain.blocks import KIB, MIB, Digests, Layout, digests_of
 
 # As Glance's driver makes images: layering, exclusive-lock, object-map, fast-diff, deep-flatten; objects of 8 MiB.
 FEATURES = 61
@@ -120,6 +120,10 @@ def a_name() -> str:
 def noise(length: int, seed: int = 1) -> bytes:
     """Data that no other seed has."""
     return random.Random(seed).randbytes(length)
+
+
+def digests(data: bytes, block: int = 64 * KIB) -> Digests:
+    return Digests(size=len(data), block=block, values=digests_of(bytes(data), block))
 
 
 # Images of every shape.

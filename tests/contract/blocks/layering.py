@@ -10,7 +10,7 @@ import pytest
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import KIB, MIB, Layout
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, UnreachableError
-from tests.contract.blocks.driver import FEATURES, OBJECT, Driver, a_name, noise, until
+from tests.contract.blocks.driver import FEATURES, OBJECT, Driver, a_name, digests, noise, until
 
 DAY = timedelta(days=1)
 
@@ -55,6 +55,67 @@ class Layering:
         async with blocks.writing(name) as image:
             await image.write(MIB + 5, b"part")
         assert await driver.data(name, snapshot=False) == data[: MIB + 5] + b"part" + data[MIB + 9 :]
+
+    @pytest.mark.parametrize("object_size", [64 * KIB, MIB, OBJECT])
+    @pytest.mark.parametrize("size", [9 * MIB, 9 * MIB + 3])
+    async def test_a_clone_that_has_grown_is_its_base_and_then_zeros(
+        self, blocks: Blocks, driver: Driver, object_size: int, size: int
+    ) -> None:
+        base, name, data = a_name(), a_name(), noise(size)
+        await driver.put(base, data)
+        await blocks.clone(base, name, object_size=object_size)
+        grown = data + bytes(3 * MIB + 1)
+        await blocks.grow(name, len(grown))
+        seen = await driver.look(name)
+        assert seen.layout == Layout(size=len(grown), object_size=object_size, features=FEATURES)
+        assert (seen.snapshot, seen.objects) == (False, 0)
+        assert await driver.data(name, snapshot=False) == grown
+        assert await blocks.digests(name, 64 * KIB, snapshot=False) == digests(grown)
+        assert await blocks.parent(name) == f"images/{base}"
+        assert await driver.data(base) == data
+
+    async def test_what_has_grown_is_written_sealed_cloned_and_flattened_as_any_other(
+        self, blocks: Blocks, driver: Driver
+    ) -> None:
+        """Twice, so that there is a chain of three sizes; where a base ends, a whole object is written over its end."""
+        names, data = [a_name()], noise(9 * MIB + 3)
+        await driver.put(names[0], data)
+        for seed in (2, 3):
+            names.append(a_name())
+            await blocks.clone(names[-2], names[-1], object_size=64 * KIB)
+            end = len(data) // (64 * KIB) * 64 * KIB
+            data = data[:end] + noise(MIB + 1, seed=seed) + bytes(2 * MIB)
+            await blocks.grow(names[-1], len(data))
+            async with blocks.writing(names[-1]) as image:
+                await image.write(end, data[end : end + MIB])
+                await image.write(end + MIB, data[end + MIB : end + MIB + 64 * KIB])
+            await blocks.seal(names[-1])
+            assert await driver.data(names[-1]) == data
+            for client in (blocks, driver.client_that_reads()):
+                assert await client.digests(names[-1], 64 * KIB, snapshot=True) == digests(data)
+        disk = a_name()
+        await blocks.disk(names[-1], "vms", disk, object_size=OBJECT)
+        layout, read = await driver.look_at_disk("vms", disk)
+        assert (layout.size, read) == (len(data), data)
+        for name in names[1:]:
+            await blocks.flatten(name)
+        await driver.flattened()
+
+        async def alone() -> bool:
+            return [await blocks.parent(name) for name in names[1:]] == [None, None]
+
+        await until(driver, alone)
+        assert await driver.data(names[-1]) == data
+        assert await blocks.digests(names[-1], 64 * KIB, snapshot=True) == digests(data)
+
+    async def test_an_image_only_grows(self, blocks: Blocks, driver: Driver) -> None:
+        name, nobody, data = a_name(), a_name(), noise(MIB)
+        await driver.put(name, data, snapshot=False)
+        for size in (len(data), len(data) - 1):
+            await blocks.grow(name, size)
+            assert await driver.data(name, snapshot=False) == data
+        with pytest.raises(NotFoundError, match=nobody):
+            await blocks.grow(nobody, MIB)
 
     async def test_what_can_not_be_cloned_is_said(self, blocks: Blocks, driver: Driver) -> None:
         half, unprotected, base, taken, nobody = (a_name() for _ in range(5))

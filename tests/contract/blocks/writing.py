@@ -172,6 +172,7 @@ class Failing:
             assert {type(failure) for failure in failures} == {UnreachableError}
         for call in (
             blocks.create(a_name(), layout(MIB)),
+            blocks.grow(name, 9 * MIB),
             blocks.seal(name),
             blocks.rename(name, a_name()),
             blocks.trash(name, delay=DAY),

@@ -94,7 +94,7 @@ class FakeBlocks:
         self._locked[self.cluster.images[name].id] = self.cluster.clock.now() + WATCH
 
     def resize(self, name: str, size: int) -> None:
-        """Make it smaller."""
+        """Make it smaller, or larger: what it gains are zeros."""
         image, contents = self.cluster.images[name], self.contents(name)
         image.size = size
         contents.layout = replace(contents.layout, size=size)
@@ -161,6 +161,14 @@ class FakeBlocks:
         image = self.cluster.put_partial(name, parent.size)
         self._contents[image.id] = Contents(layout=layout, parent=under)
         parent.children = (*parent.children, self._spec(name))
+        await self.cluster.answer(what)
+
+    async def grow(self, name: str, size: int) -> None:
+        what = f"enlarge RBD image {name}"
+        await self._reach("grow", what, name)
+        if self.cluster.find(name).size < size:
+            await self._room(what)
+            self.resize(name, size)
         await self.cluster.answer(what)
 
     async def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:

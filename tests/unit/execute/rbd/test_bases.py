@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from edgesync.domain.blocks import Digests, of_zeros
+from edgesync.domain.blocks import GIB, MIB, SMALLEST_BLOCK, Digests, Layout, of_zeros
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.ports import Cluster, Journal
 from edgesync.domain.store import StoreId
@@ -20,8 +20,7 @@ from tests.fakes.blocks import FakeBlocks
 from tests.fakes.cluster import FakeCluster
 from tests.unit.execute.doubles import HandClock
 
-MIB = 1 << 20
-BLOCK = 64 * 1024
+BLOCK = SMALLEST_BLOCK
 DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
 STORES = (CENTRAL, DCN0, DCN1)
 
@@ -47,13 +46,14 @@ class Reads:
 class Scene:
     """A new image at the hub, and others that are everywhere."""
 
-    def __init__(self, new: Image, *others: Image, rules: LayeringRules | None = None) -> None:
+    def __init__(self, new: Image, *others: Image, rules: LayeringRules | None = None, put: bool = True) -> None:
+        """Without `put`, the others are yet to be put there."""
         clock = HandClock()
         self.clusters = {store: FakeCluster(store, clock=clock) for store in STORES}
         self.blocks = {store: FakeBlocks(cluster) for store, cluster in self.clusters.items()}
-        for other in others:
+        for other in others if put else ():
             for blocks in self.blocks.values():
-                blocks.put(other.id, bytes(MIB))
+                blocks.put(other.id, bytes(other.size or 0))
         self.reads = Reads()
         shelf = Shelf(
             images={other.id: other for other in (new, *others)},
@@ -68,8 +68,8 @@ class Scene:
         return [other.name for other in self.bases.kin(DCN0)]
 
 
-def sized(name: str) -> Image:
-    return image(name, size=MIB, stores=STORES)
+def sized(name: str, size: int = MIB) -> Image:
+    return image(name, size=size, stores=STORES)
 
 
 async def test_each_base_is_read_once_and_none_beside_another() -> None:
@@ -78,6 +78,25 @@ async def test_each_base_is_read_once_and_none_beside_another() -> None:
     await asyncio.gather(*(scene.bases.choose(store, new, rate=None) for store in (DCN0, DCN1)))
     assert sorted(scene.reads.read) == ["id-rhel-1", "id-rhel-2"]
     assert scene.reads.most == 1
+
+
+async def test_no_kin_is_larger() -> None:
+    sizes = {"rhel-1": MIB, "rhel-2": 1, "rhel-3": MIB + 1, "rhel-4": 0, "debian-1": MIB}
+    scene = Scene(sized("rhel-5"), *(sized(name, size) for name, size in sizes.items()))
+    assert scene.kin() == ["rhel-1", "rhel-2"]
+
+
+@pytest.mark.parametrize(("size", "worth"), [(64 * GIB + 1, True), (64 * GIB, False)])
+async def test_of_kin_with_smaller_blocks_nothing_is_read_but_it_is_named(size: int, worth: bool) -> None:
+    scene = Scene(sized("rhel-2", 65 * GIB), sized("rhel-1", size), put=False)
+    for blocks in scene.blocks.values():
+        await blocks.create("id-rhel-1", Layout(size=size, object_size=8 * MIB, features=61))
+        await blocks.seal("id-rhel-1")
+    assert scene.bases.worth_reading_for(DCN0) is worth
+    new = of_zeros(65 * GIB, 2 * BLOCK)
+    choice = await scene.bases.choose(DCN0, new, rate=None)
+    assert scene.reads.read == (["id-rhel-1"] if worth else [])
+    assert ("so much smaller" in choice.why) is not worth
 
 
 async def test_what_an_image_is_a_clone_of_at_the_hub_is_its_next_of_kin() -> None:

@@ -24,6 +24,7 @@ class Site:
 
     on: Rig = field(default_factory=rig)
     image: Image = field(default_factory=image)
+    halted: bool = False
 
     def __post_init__(self) -> None:
         self.on.glance.put(self.image)
@@ -40,7 +41,7 @@ class Site:
         return Leftovers(self.on.bench, {CENTRAL: self.hub, DCN0: self.blocks}, self.attempt, shown)
 
     async def complete(self) -> bool:
-        return await self.leftovers.complete(self.target)
+        return await self.leftovers.complete(self.target, halted=lambda: self.halted)
 
 
 @pytest.fixture
@@ -105,17 +106,52 @@ async def test_glance_is_looked_at_last_of_all(site: Site) -> None:
     assert not site.target.named
 
 
-async def test_what_an_import_is_about_to_list_is_left_to_it(site: Site) -> None:
+def locked(site: Site) -> None:
+    site.on.glance.change(site.image.id, lock=TaskId("theirs"))
+    site.on.glance.task("theirs")
+
+
+def ends(site: Site, *stores: str) -> None:
+    """The import writes back what it knows: these edges, and no others."""
+    site.on.glance.change(site.image.id, lock=None, stores=frozenset({CENTRAL, *stores}))
+
+
+@pytest.mark.parametrize("lists", [True, False])
+async def test_what_an_import_is_about_to_list_is_left_to_it(site: Site, lists: bool) -> None:
     site.blocks.put(site.image.id, b"data")
 
-    async def locked(method: str, _: str) -> None:
+    async def begins(method: str, _: str) -> None:
         if method == "location":
-            site.on.glance.change(site.image.id, lock=TaskId("theirs"))
-            site.on.glance.task("theirs")
+            locked(site)
 
-    site.blocks.before = locked
-    assert not await site.complete()
+    site.blocks.before = begins
+    site.on.clock.after(600, lambda: ends(site, *([DCN0] if lists else [])))
+    assert await site.complete() is lists
+    assert site.target.named is not lists
+
+
+@pytest.mark.parametrize(("forgets", "data"), [(False, True), (True, True), (True, False)])
+async def test_what_an_import_may_forget_is_not_counted_before_its_end(site: Site, forgets: bool, data: bool) -> None:
+    site.on.glance.arrive(site.image.id, DCN0)
+    if data:
+        site.blocks.put(site.image.id, b"data")
+    locked(site)
+    site.on.clock.after(600, lambda: ends(site, *([] if forgets else [DCN0])))
+    assert await site.complete() is not forgets
+    assert site.target.named is (forgets and data)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_nobody_who_is_halted_waits_for_an_import(site: Site, listed: bool) -> None:
+    site.blocks.put(site.image.id, b"data")
+    if listed:
+        site.on.glance.arrive(site.image.id, DCN0)
+    locked(site)
+    site.halted = True
+    site.on.clock.after(1, lambda: ends(site))
+    assert await site.complete() is listed
     assert not site.target.named
+    assert site.on.glance.images[site.image.id].lock
 
 
 async def test_the_copy_of_another_store_in_the_same_pool_is_left_alone(site: Site) -> None:
@@ -137,7 +173,7 @@ async def test_an_image_that_is_gone_is_told(site: Site) -> None:
     leftovers = site.leftovers
     del site.on.glance.images[site.image.id]
     with pytest.raises(NotFoundError):
-        await leftovers.complete(site.target)
+        await leftovers.complete(site.target, halted=lambda: False)
 
 
 async def test_a_copy_that_nobody_else_was_after_is_ours(site: Site) -> None:

@@ -18,6 +18,7 @@ from edgesync.errors import (
 )
 from edgesync.execute.rbd.publication import GlanceAwayError, publish
 from edgesync.execute.rbd.target import Target
+from edgesync.execute.workbench import NotWaitedForError
 from tests.builders import CENTRAL, image
 from tests.fakes.blocks import FakeBlocks
 from tests.fakes.cluster import FakeCluster
@@ -30,6 +31,7 @@ class Site:
 
     on: Rig = field(default_factory=rig)
     image: Image = field(default_factory=image)
+    halted: bool = False
 
     def __post_init__(self) -> None:
         self.on.glance.put(self.image)
@@ -47,7 +49,7 @@ class Site:
         return sum(call[0] == "add_location" for call in self.on.glance.calls)
 
     async def publish(self) -> str:
-        return await publish(self.on.bench, self.target)
+        return await publish(self.on.bench, self.target, halted=lambda: self.halted)
 
     def sealed_still(self) -> bool:
         """It has our name, and no other."""
@@ -166,6 +168,38 @@ async def test_an_image_that_somebody_imports_is_left_alone(site: Site) -> None:
         await site.publish()
     assert site.added == 0
     assert site.sealed_still()
+
+
+def imports_meanwhile(site: Site) -> None:
+    """Somebody's import begins while ours gets its name."""
+
+    async def begins(method: str, _: str) -> None:
+        if method == "rename" and ours_is_there(site):
+            site.on.glance.change(site.image.id, lock=TaskId("theirs"))
+            site.on.glance.task("theirs")
+
+    site.blocks.before = begins
+
+
+async def test_an_import_that_began_meanwhile_is_waited_for(site: Site) -> None:
+    imports_meanwhile(site)
+    site.on.clock.after(600, lambda: site.on.glance.change(site.image.id, lock=None, stores=frozenset({CENTRAL})))
+    assert await site.publish() == ""
+    assert site.added == 2
+    assert DCN0 in site.on.glance.images[site.image.id].stores
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not yet"])
+async def test_nobody_who_is_halted_waits_for_it_and_the_copy_keeps_its_name(site: Site, listed: bool) -> None:
+    if listed:
+        site.on.glance.arrive(site.image.id, DCN0)
+    imports_meanwhile(site)
+    site.halted = True
+    with pytest.raises(NotWaitedForError):
+        await site.publish()
+    assert site.added == (not listed)
+    assert set(site.cluster.images) == {site.image.id}
+    assert DCN0 in site.on.glance.images[site.image.id].stores
 
 
 async def test_one_that_is_not_active_is_left_alone(site: Site) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgesync.domain.blocks import KIB, MIB, Layout, block_size
+from edgesync.domain.blocks import KIB, MIB, Layout, block_size, of_zeros, widened
 from edgesync.domain.image import ImageId, temporary_name
 from edgesync.domain.store import StoreId
-from edgesync.execute.rbd.target import Target
+from edgesync.execute.rbd.target import Base, Target
+from edgesync.plan.changes import held
 from tests.fakes.blocks import FakeBlocks
 from tests.fakes.cluster import FakeCluster
 from tests.unit.execute.doubles import HandClock
+from tests.unit.execute.rbd.disks import digests
 
 IMAGE = ImageId("id-img")
 TEMPORARY = temporary_name(IMAGE)
 SIZE = 16 * MIB
+LAYOUT = Layout(size=SIZE, object_size=8 * MIB, features=61)
 
 
 @pytest.fixture
@@ -60,10 +66,68 @@ async def test_a_clone_is_gone_on_with_unless_its_objects_are_larger_than_what_i
 ) -> None:
     blocks.put("base", b"x" * SIZE)
     await blocks.clone("base", TEMPORARY, object_size=object_size)
-    layout = Layout(size=SIZE, object_size=8 * MIB, features=61)
-    prepared = await target.prepare(layout, block_size(SIZE))
+    prepared = await target.prepare(LAYOUT, block_size(SIZE))
     assert prepared.unit == (object_size if kept else 0)
     assert bool(blocks.cluster.trashed) is not kept
+
+
+async def test_a_clone_of_something_smaller_is_given_its_size(blocks: FakeBlocks, target: Target) -> None:
+    blocks.put("base", b"x" * MIB)
+    block = block_size(SIZE)
+    grown = digests(b"x" * MIB + bytes(SIZE - MIB))
+    base = Base(image=ImageId("base"), object_size=64 * KIB, grow_to=SIZE, held=grown)
+    prepared = await target.prepare(LAYOUT, block, base)
+    assert (prepared.have, prepared.unit) == (grown, 64 * KIB)
+    assert await blocks.digests(TEMPORARY, block, snapshot=False) == grown
+
+
+@given(
+    st.lists(st.sampled_from((0, 1, 2)), min_size=1, max_size=24),
+    st.lists(st.sampled_from((0, 1, 2)), min_size=1, max_size=48),
+    st.sampled_from((0, 1, 100)),
+    st.sampled_from((64 * KIB, 128 * KIB, MIB)),
+)
+async def test_what_a_grown_clone_lacks_makes_it_the_new_image(
+    old: list[int], new: list[int], odd: int, object_size: int
+) -> None:
+    """Quarters of blocks, so that one ends inside a block in which the other goes on."""
+    before, after = (b"".join(bytes([kind]) * (16 * KIB) for kind in kinds) for kinds in (old, [*old[:-1], *new]))
+    before, after = before + b"e" * odd, after.ljust(len(before) + odd, b"\0")
+    blocks = FakeBlocks(FakeCluster("dcn0", clock=HandClock()))
+    blocks.put("base", before)
+    target = Target(StoreId("dcn0"), blocks, IMAGE, trash_delay=timedelta(hours=1))
+    want = digests(after)
+    base = Base(image=ImageId("base"), object_size=object_size, grow_to=len(after), held=held(want, digests(before)))
+    prepared = await target.prepare(replace(LAYOUT, size=len(after)), want.block, base)
+    async with blocks.writing(TEMPORARY) as writing:
+        for extent in widened(want.differing(prepared.have), unit=prepared.unit, size=len(after)):
+            await writing.write(extent.offset, after[extent.offset : extent.end])
+    await target.check(want)
+    assert blocks.data(TEMPORARY) == after
+
+
+@pytest.mark.parametrize("size", [SIZE - 1, MIB])
+async def test_a_clone_whose_maker_died_before_it_had_its_size_is_given_it(
+    blocks: FakeBlocks, target: Target, size: int
+) -> None:
+    blocks.put("base", b"x" * size)
+    await blocks.clone("base", TEMPORARY, object_size=64 * KIB)
+    prepared = await target.prepare(LAYOUT, block_size(SIZE))
+    assert (prepared.have.size, prepared.unit) == (SIZE, 64 * KIB)
+    assert await blocks.digests(TEMPORARY, block_size(SIZE), snapshot=False) == prepared.have
+    assert not blocks.cluster.trashed
+
+
+@pytest.mark.parametrize(("size", "layered"), [(SIZE - 1, False), (SIZE + 1, False), (SIZE + 1, True)])
+async def test_what_has_another_size_makes_room(blocks: FakeBlocks, target: Target, size: int, layered: bool) -> None:
+    if layered:
+        blocks.put("base", b"x" * size)
+        await blocks.clone("base", TEMPORARY, object_size=64 * KIB)
+    else:
+        blocks.put(TEMPORARY, b"x" * size, snapshot=False)
+    prepared = await target.prepare(LAYOUT, block_size(SIZE))
+    assert prepared.have == of_zeros(SIZE, block_size(SIZE))
+    assert [entry.image.name for entry in blocks.cluster.trashed] == [TEMPORARY]
 
 
 async def test_a_snapshot_that_nobody_came_to_protect_is_protected_before_the_copy_is_taken_for_complete(
