@@ -10,8 +10,8 @@ KEEP    ?=
 # rados and rbd are Debian's, built for Debian's own Python, and on no package index.
 PYTHON  := /usr/bin/python3
 SYSTEM  := make python3-venv python3-rados python3-rbd
-# The second for the status page: a browser as people have it.
-TESTING := postgresql chromium
+# The second for the status page: a browser as people have it. The third boots a systemd for the unit.
+TESTING := postgresql chromium systemd-container
 
 .PHONY: help venv demo test soak check format bench lab-install lab-up lab-down lab-status clean
 
