@@ -139,7 +139,8 @@ def test_every_alert_has_its_section_of_the_runbook_and_every_section_its_alert(
 
 def test_every_section_says_what_it_means_how_to_confirm_it_and_what_to_do() -> None:
     for section in chapters()["Alerts"].split("\n### ")[1:]:
-        assert re.findall(r"^- \*\*(\w+)\*\*: .", section, re.MULTILINE) == ["Means", "Confirm", "Fix"], section
+        said = re.findall(r"^- \*\*(\w+)\*\*: .", section, re.MULTILINE)
+        assert said[:3] == ["Means", "Confirm", "Fix"] and said[3:] in ([], ["Seen"]), section
 
 
 def test_the_other_chapters_of_the_runbook_are_those_that_have_a_purpose() -> None:
