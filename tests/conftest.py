@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,11 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="Write what commands say into the files that it is held to.")
+
+
+def pytest_collection_finish() -> None:
+    """What there is by now is there to the end: no search for garbage looks at it again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import click
 
+from edgesync.cli.group import Commands
 from edgesync.cli.main import cli
 
 EXAMPLE = "Example:"
@@ -36,7 +37,7 @@ def entries() -> Iterator[Entry]:
 
 
 def _below(group: click.Group, above: click.Context) -> Iterator[Entry]:
-    for name, command in sorted(group.commands.items()):
+    for name, command in sorted((group.all() if isinstance(group, Commands) else group.commands).items()):
         context = click.Context(command, info_name=name, parent=above)
         if isinstance(command, click.Group):
             yield from _below(command, context)

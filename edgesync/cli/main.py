@@ -17,24 +17,31 @@ from edgesync.cli.completion import completion
 from edgesync.cli.config import config
 from edgesync.cli.context import FAILED, INTERRUPTED, USAGE, Context
 from edgesync.cli.copy import copy
-from edgesync.cli.doctor import doctor
+from edgesync.cli.group import Commands
 from edgesync.cli.history import history
 from edgesync.cli.imports import import_
 from edgesync.cli.joblist import jobs
-from edgesync.cli.journal import journal
 from edgesync.cli.layers import clone, flatten, layers
 from edgesync.cli.locations import locations
 from edgesync.cli.output import complain
 from edgesync.cli.pause import pause, resume
 from edgesync.cli.removal import delete_copy
-from edgesync.cli.serve import once, plan, run
 from edgesync.cli.status import status
 from edgesync.cli.stores import stores
 from edgesync.cli.verify import verify
 from edgesync.errors import ConfigError, EdgesyncError
 
+# Those that work without the daemon are made of its parts, which take longer to load than most commands to run.
+LATE = {
+    **dict.fromkeys(("run", "once", "plan"), "edgesync.cli.serve"),
+    "doctor": "edgesync.cli.doctor",
+    "journal": "edgesync.cli.journal",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+@click.group(
+    cls=Commands, late=LATE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--config",
     "config_file",
@@ -81,7 +88,7 @@ ASKING = (
     resume,
     history,
 )
-for command in (run, once, plan, *ASKING, doctor, config, journal, completion):
+for command in (*ASKING, config, completion):
     cli.add_command(command)
 
 

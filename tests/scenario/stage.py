@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
+import aiosqlite.core
 import yaml
 
 from edgesync.clients.glance import GlanceClient
@@ -62,8 +65,33 @@ class Inline(Executor):
         return done
 
 
+class AtOnce:
+    """Where aiosqlite puts work for its thread: done here and now, and answered in a later round as the thread does."""
+
+    def put_nowait(self, work: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        future, function = work
+        try:
+            result = function()
+        except sqlite3.Error as error:
+            answer = partial(aiosqlite.core.set_exception, e=error)
+        else:
+            answer = partial(aiosqlite.core.set_result, result=result)
+        if future is not None:
+            future.get_loop().call_soon(answer, future)
+
+
+class Unneeded:
+    """The thread, to which nothing is left to do."""
+
+    def __init__(self, **_: Any) -> None:
+        self.daemon = True
+
+    def start(self) -> None:
+        pass
+
+
 class HeldJournal:
-    """A journal during whose work virtual time stands still: it works in threads, which the clock can't see."""
+    """A journal during whose work virtual time stands still: it takes more rounds than the clock waits for."""
 
     def __init__(self, journal: SqlJournal, clock: VirtualClock) -> None:
         self._journal = journal
@@ -279,8 +307,13 @@ class Stage:
         return await self.running.journal.jobs(state=state)
 
 
-# What the rbd engine does in real time, of which virtual hours would go by meanwhile.
-HASTE = {"engine.ThreadPoolExecutor": Inline, "spread.PATIENCE": 0.05}
+# What is done in real time: virtual hours would go by meanwhile. And what the way to a thread and back would slow down.
+HASTE = {
+    "edgesync.execute.rbd.engine.ThreadPoolExecutor": Inline,
+    "edgesync.execute.rbd.spread.PATIENCE": 0.05,
+    "aiosqlite.core.SimpleQueue": AtOnce,
+    "aiosqlite.core.Thread": Unneeded,
+}
 
 
 def _laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,7 +346,7 @@ async def set_stage(
         pools = Pools(fake, stores)
         with ExitStack() as hasty:
             for name, value in HASTE.items():
-                hasty.enter_context(patch(f"edgesync.execute.rbd.{name}", value))
+                hasty.enter_context(patch(name, value))
             stage = Stage(
                 fake=fake,
                 clock=clock,

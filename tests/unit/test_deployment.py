@@ -81,7 +81,7 @@ def test_kubernetes_asks_for_what_the_daemon_serves() -> None:
         command, path = container[probe]["exec"]["command"]
         assert path in PROBES
         assert f"/usr/local/bin/{command}" in CONTAINERFILE
-    assert container["args"][0] in cli.commands
+    assert container["args"][0] in cli.all()
     assert container["image"] == f"edgesync:{__version__}"
 
 
@@ -121,7 +121,7 @@ def test_the_playbook_runs_what_the_container_offers() -> None:
     (play,) = yaml.safe_load((DEPLOY / "kolla" / "edgesync.yaml").read_text())
     (run,) = [task for task in play["tasks"] if "containers.podman.podman_container" in task]
     container = run["containers.podman.podman_container"]
-    assert container["command"][0] in cli.commands
+    assert container["command"][0] in cli.all()
     assert container["healthcheck"].split()[1] in PROBES
     assert play["vars"]["edgesync_image"] == f"edgesync:{__version__}"
     assert f"--uid {play['vars']['edgesync_id']} " in CONTAINERFILE
@@ -132,7 +132,7 @@ def test_the_playbook_runs_what_the_container_offers() -> None:
 def test_the_unit_fits_the_daemon() -> None:
     service = unit()
     assert service["Type"] == "notify"
-    assert service["ExecStart"].split()[1] in cli.commands
+    assert service["ExecStart"].split()[1] in cli.all()
     assert service["StateDirectory"] == Path(STATE).name
     # Minutes, of which a look at the daemon takes a small part.
     assert int(service["WatchdogSec"].removesuffix("min")) * 60 > 3 * LOOK
@@ -144,7 +144,7 @@ def test_every_file_of_the_guide_exists_and_every_command_too() -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", GUIDE):
         folder = DEPLOY / "examples" if target in {path.name for path in EXAMPLES} else DEPLOY
         assert (folder / target).exists(), target
-    assert set(re.findall(r"`edgesync ([a-z]+)", GUIDE)) <= set(cli.commands)
+    assert set(re.findall(r"`edgesync ([a-z]+)", GUIDE)) <= set(cli.all())
 
 
 def test_the_guide_grants_what_the_lab_tries() -> None:

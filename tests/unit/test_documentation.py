@@ -111,15 +111,15 @@ def test_links_lead_somewhere(page: str) -> None:
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`edgesync ([a-z-]+)(?: ([a-z]+))?", README + RUNBOOK))))
 def test_every_command_that_the_pages_name_exists(command: tuple[str, str]) -> None:
     name, sub = command
-    assert name in cli.commands
-    if isinstance(group := cli.commands[name], click.Group):
+    assert name in cli.all()
+    if isinstance(group := cli.all()[name], click.Group):
         assert sub in group.commands
 
 
 @pytest.mark.parametrize("option", re.findall(r"--[a-z][a-z-]+", README.split("## Commands")[1].split("## HTTP")[0]))
 def test_every_option_that_the_readme_names_exists(option: str) -> None:
-    groups = [group for group in cli.commands.values() if isinstance(group, click.Group)]
-    commands = [cli, *cli.commands.values(), *(command for group in groups for command in group.commands.values())]
+    groups = [group for group in cli.all().values() if isinstance(group, click.Group)]
+    commands = [cli, *cli.all().values(), *(command for group in groups for command in group.commands.values())]
     known = {name for command in commands for parameter in command.params for name in parameter.opts}
     assert option in known | {"--help"}
 
@@ -127,7 +127,7 @@ def test_every_option_that_the_readme_names_exists(option: str) -> None:
 def test_every_option_of_a_command_is_in_the_readme() -> None:
     """But for those of the whole, and of every command's output."""
     chapter = README.split("## Commands")[1].split("## HTTP")[0]
-    for command in cli.commands.values():
+    for command in cli.all().values():
         for parameter in command.params:
             if isinstance(parameter, click.Option) and "-f" not in parameter.opts:
                 assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", chapter) for option in parameter.opts), (
@@ -136,7 +136,7 @@ def test_every_option_of_a_command_is_in_the_readme() -> None:
 
 
 def test_every_option_of_a_command_has_help() -> None:
-    for name, command in cli.commands.items():
+    for name, command in cli.all().items():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{name} {parameter.opts}"

@@ -25,14 +25,14 @@ def test_the_committed_page_is_what_the_code_makes(name: str) -> None:
 
 def test_every_command_is_in_it_with_an_example() -> None:
     commands = {entry.name: entry for entry in entries()}
-    assert {name.split()[0] for name in commands if name} == set(cli.commands)
+    assert {name.split()[0] for name in commands if name} == set(cli.all())
     assert [name for name, entry in commands.items() if not any("edgesync" in line for line in entry.examples)] == []
 
 
 def test_every_option_says_what_it_does() -> None:
     told = {(entry.name, option): text for entry in entries() for option, text in entry.options}
     assert [key for key, text in told.items() if not text] == []
-    options = {opt for command in cli.commands.values() for parameter in command.params for opt in parameter.opts}
+    options = {opt for command in cli.all().values() for parameter in command.params for opt in parameter.opts}
     assert {option for option in options if option.startswith("--")} <= set(re.findall(r"--[a-z-]+", PAGE))
 
 

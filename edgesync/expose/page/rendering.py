@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def share(done: int | None, total: int | None) -> int:
     return min(100, 100 * (done or 0) // total) if total else 0
 
 
+@cache
 def environment() -> Environment:
+    """The templates, compiled before anybody waits for them, and once: that takes a quarter of a second."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -69,6 +72,8 @@ def environment() -> Environment:
         "share": share,
     }
     made.globals |= {"version": __version__, "states": tuple(CopyState), "WRONG": Group.WRONG, "asset": asset}
+    for name in made.list_templates():
+        made.get_template(name)
     return made
 
 
@@ -91,12 +96,10 @@ def _digest(name: str) -> str:
 
 
 class Rendering:
-    """The templates, compiled before anybody waits for them."""
+    """Pages and parts of them."""
 
     def __init__(self) -> None:
         self._environment = environment()
-        for name in self._environment.list_templates():
-            self._environment.get_template(name)
 
     def part(self, template: str, **context: Any) -> Markup:
         """What comes between the head and the foot of a page."""

@@ -89,6 +89,8 @@ class VirtualClock:
             yield
         finally:
             self._holds -= 1
+            if self._sleepers and not self._holds:
+                self._watch()
 
     def _watch(self) -> None:
         if self._auto and not self._watching:
@@ -96,13 +98,11 @@ class VirtualClock:
             asyncio.get_running_loop().call_soon(self._turn, self._settle)
 
     def _turn(self, left: int) -> None:
-        """One round of the loop; the count starts again while somebody holds the clock."""
-        loop = asyncio.get_running_loop()
+        """One round of the loop; the count starts again when nobody holds the clock any more."""
         if self._holds:
-            # A pause, not a spin: whoever holds the clock may be waiting for another thread.
-            loop.call_later(0.0005, self._turn, self._settle)
+            self._watching = False
         elif left:
-            loop.call_soon(self._turn, left - 1)
+            asyncio.get_running_loop().call_soon(self._turn, left - 1)
         else:
             self._watching = False
             self._drop_cancelled()

@@ -1,4 +1,5 @@
-"""Commands run in this process against the daemon's API, with the intake behind it and a journal on paper."""
+"""Commands run in this process: a new one takes a second to begin with. Some against the daemon's API, with the intake
+behind it and a journal on paper."""
 
 from __future__ import annotations
 
@@ -29,6 +30,15 @@ class Said:
     err: str
 
 
+def typed(capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch, *arguments: str) -> Said:
+    """Run a command to its end."""
+    capture.readouterr()
+    patch.setattr(sys, "argv", ["edgesync", *arguments])
+    code = main._exit_code()
+    said = capture.readouterr()
+    return Said(code=code, out=said.out, err=said.err)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terminal:
     """Where commands are typed."""
@@ -40,12 +50,8 @@ class Terminal:
 
     async def edgesync(self, *arguments: str) -> Said:
         """Run a command in a thread of its own, as its own process would."""
-        self.capture.readouterr()
         self.patch.setenv("EDGESYNC_API_TOKEN", LOCAL_TOKEN)
-        self.patch.setattr(sys, "argv", ["edgesync", "--api", self.url, *arguments])
-        code = await asyncio.to_thread(main._exit_code)
-        said = self.capture.readouterr()
-        return Said(code=code, out=said.out, err=said.err)
+        return await asyncio.to_thread(typed, self.capture, self.patch, "--api", self.url, *arguments)
 
 
 @asynccontextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,22 +17,35 @@ from edgesync.cli.context import FAILED
 from edgesync.cli.jobs import verdict
 from edgesync.cli.main import cli
 from edgesync.expose.figures import seconds, size
+from tests.unit.cli.running import Said, typed
 
-COMMANDS = sorted(cli.commands)
-
-
-def edgesync(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edgesync", *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
+COMMANDS = sorted(cli.all())
 
 
-def test_version() -> None:
-    done = edgesync("--version")
-    assert (done.returncode, done.stdout) == (0, f"edgesync {__version__}\n")
+Edgesync = Callable[..., Said]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if not isinstance(cli.commands[name], click.Group)])
+@pytest.fixture
+def edgesync(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Edgesync:
+    return partial(typed, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "said"), [("--version", 0, f"edgesync {__version__}\n"), ("nothing", 2, "")]
+)
+def test_it_is_a_program(argument: str, code: int, said: str) -> None:
+    command = [sys.executable, "-m", "edgesync", argument]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (code, said)
+
+
+def test_who_asks_the_daemon_does_not_wait_for_its_parts_to_be_loaded() -> None:
+    program = "import sys, edgesync.cli.main; print({'sqlalchemy', 'jinja2', 'openstack'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if not isinstance(cli.all()[name], click.Group)])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     shown = CliRunner().invoke(cli, [name, "--help"])
     assert shown.exit_code == 0
@@ -69,12 +84,12 @@ def test_every_command_is_in_the_readme() -> None:
         ("resume", "--all"),
     ],
 )
-def test_without_a_daemon_they_say_so_and_how_to_start_one(arguments: tuple[str, ...]) -> None:
-    done = edgesync("--api", "http://127.0.0.1:1", *arguments)
-    assert done.returncode == 1
-    assert "no edgesync daemon answers at http://127.0.0.1:1" in done.stderr
-    assert "edgesync run" in done.stderr
-    assert done.stdout == ""
+def test_without_a_daemon_they_say_so_and_how_to_start_one(edgesync: Edgesync, arguments: tuple[str, ...]) -> None:
+    said = edgesync("--api", "http://127.0.0.1:1", *arguments)
+    assert said.code == 1
+    assert "no edgesync daemon answers at http://127.0.0.1:1" in said.err
+    assert "edgesync run" in said.err
+    assert said.out == ""
 
 
 @pytest.mark.parametrize(
@@ -82,17 +97,17 @@ def test_without_a_daemon_they_say_so_and_how_to_start_one(arguments: tuple[str,
     [("copy", "x"), ("copy", "x", "--all-stores", "--stores", "a"), ("nothing",), ("status", "--nothing")]
     + [("history", "--since", since) for since in ("yesterday", "999999999999d", "99999999d")],
 )
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
-    assert edgesync(*arguments).returncode == 2
+def test_wrong_usage_is_exit_code_2(edgesync: Edgesync, arguments: tuple[str, ...]) -> None:
+    assert edgesync(*arguments).code == 2
 
 
-def test_config_check_and_show(tmp_path: Path) -> None:
+def test_config_check_and_show(edgesync: Edgesync, tmp_path: Path) -> None:
     file = tmp_path / "edgesync.yaml"
     file.write_text("hub: central\njournal: {url: 'postgresql+asyncpg://edgesync:secret@db/edgesync'}\n")
-    assert edgesync("--config", str(file), "config", "check").returncode == 0
+    assert edgesync("--config", str(file), "config", "check").code == 0
     shown = edgesync("--config", str(file), "config", "show")
-    assert "hub: central" in shown.stdout
-    assert "secret" not in shown.stdout
+    assert "hub: central" in shown.out
+    assert "secret" not in shown.out
 
 
 @pytest.mark.parametrize(

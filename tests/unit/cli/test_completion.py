@@ -89,7 +89,7 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Mon
 
 def test_whatever_names_an_image_a_store_or_a_job_is_completed() -> None:
     kinds = {"image": completing.IMAGE, "images": completing.IMAGE, "store": completing.STORE, "job": completing.JOB}
-    for name, command in cli.commands.items():
+    for name, command in cli.all().items():
         for parameter in command.params:
             if (kind := kinds.get(parameter.name or "")) and not isinstance(parameter.type, click.types.BoolParamType):
                 assert parameter.type is kind, (name, parameter.name)

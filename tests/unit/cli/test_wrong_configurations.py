@@ -6,12 +6,14 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgesync.cli.context import Context
 from edgesync.errors import ConfigError
+from tests.unit.cli.running import Said, typed
 
 GOOD = """\
 cloud: nowhere
@@ -62,35 +64,33 @@ def test_a_running_daemon_is_found_by_the_address_in_a_file_with_mistakes(tmp_pa
     assert "A running daemon can be asked all the same: edgesync --api ADDRESS" in refusal.value.remedy
 
 
-def start(file: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edgesync", "--config", str(file), "run"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+Start = Callable[[Path], Said]
+
+
+@pytest.fixture
+def start(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Start:
+    return lambda file: typed(capsys, monkeypatch, "--config", str(file), "run")
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_configuration_starts_nothing(case: str, tmp_path: Path) -> None:
+def test_a_wrong_configuration_starts_nothing(start: Start, case: str, tmp_path: Path) -> None:
     before, after, expected = WRONG[case]
     text = GOOD.replace(before, after)
     assert text != GOOD
     file = tmp_path / "edgesync.yaml"
     file.write_text(text.replace("FOLDER", str(tmp_path)))
-    done = start(file)
-    assert done.returncode == 2, done.stderr
-    assert re.search(rf"^{re.escape(str(file))}{expected}", done.stderr, re.MULTILINE), done.stderr
-    assert "nothing was started" in done.stderr
+    said = start(file)
+    assert said.code == 2, said.err
+    assert re.search(rf"^{re.escape(str(file))}{expected}", said.err, re.MULTILINE), said.err
+    assert "nothing was started" in said.err
     assert not (tmp_path / "journal.db").exists()
 
 
-def test_a_missing_file_is_named_with_the_way_out(tmp_path: Path) -> None:
-    done = start(tmp_path / "nothing.yaml")
-    assert done.returncode == 2
-    assert "nothing.yaml" in done.stderr
-    assert "->" in done.stderr
+def test_a_missing_file_is_named_with_the_way_out(start: Start, tmp_path: Path) -> None:
+    said = start(tmp_path / "nothing.yaml")
+    assert said.code == 2
+    assert "nothing.yaml" in said.err
+    assert "->" in said.err
 
 
 def test_a_missing_log_in_is_named_with_the_way_out(tmp_path: Path) -> None:
@@ -98,7 +98,9 @@ def test_a_missing_log_in_is_named_with_the_way_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     file.write_text(GOOD.replace("FOLDER", str(tmp_path)).replace("127.0.0.1:1", f"127.0.0.1:{free}"))
-    done = start(file)
+    # This one gets far enough to set things up, as a process of its own.
+    command = [sys.executable, "-m", "edgesync", "--config", str(file), "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode in {1, 2}
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr

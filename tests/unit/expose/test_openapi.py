@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, settings
@@ -60,6 +61,8 @@ class Served:
 
     url: str
     at: Counter
+    # Keeps its connection from request to request, and looks for no proxy before each.
+    session: requests.Session
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,10 @@ def served() -> Iterator[Served]:
         return server
 
     server = in_loop(started())
-    yield Served(url=str(server.make_url("/")).rstrip("/"), at=at)
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers.clear()
+        yield Served(url=str(server.make_url("/")).rstrip("/"), at=at, session=session)
     in_loop(server.close())
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
@@ -134,7 +140,7 @@ def send(case: Any, served: Served, token: str | None) -> Any:
         for name, value in (case.headers or {}).items()
         if name.lower() not in {"authorization", "x-auth-token", "content-type"}
     }
-    return case.call(base_url=served.url, headers=shown(token) if token else {})
+    return case.call(base_url=served.url, session=served.session, headers=shown(token) if token else {})
 
 
 @finite.parametrize()

@@ -44,15 +44,20 @@ def scraped(series: str) -> str:
     return f"{name}{{{labels}{',' if labels else ''}{target}}}"
 
 
-def judge(tmp_path: Path, alert: str, case: Any, expected: list[Any]) -> None:
-    """Have promtool compare the alert, at that time, with what is expected."""
-    test = {
+def at_a_time(alert: str, case: Any, expected: list[Any]) -> dict[str, Any]:
+    """What promtool compares with what is expected: the alert, at that time."""
+    return {
+        "name": f"{alert}: {case['series']}",
         "interval": "1m",
         "input_series": [{"series": scraped(series), "values": values} for series, values in case["series"].items()],
         "alert_rule_test": [{"eval_time": case["at"], "alertname": alert, "exp_alerts": expected}],
     }
+
+
+def judge(tmp_path: Path, *tests: dict[str, Any]) -> None:
+    """Have promtool compare all of them, which takes hardly longer than one: it names those that are otherwise."""
     file = tmp_path / "test.yaml"
-    document = {"rule_files": [str(RULES.resolve())], "evaluation_interval": "1m", "tests": [test]}
+    document = {"rule_files": [str(RULES.resolve())], "evaluation_interval": "1m", "tests": tests}
     file.write_text(yaml.safe_dump(document))
     judged = promtool("test", "rules", str(file))
     assert judged.returncode == 0, judged.stdout + judged.stderr
@@ -83,21 +88,21 @@ def test_every_alert_is_tested() -> None:
     assert all(case["quiet"] for case in CASES.values())
 
 
-@pytest.mark.parametrize("alert", CASES)
-def test_it_fires_and_says_what_is_wrong(alert: str, tmp_path: Path) -> None:
+def firing(alert: str) -> dict[str, Any]:
     case = CASES[alert]["fires"]
     severity = alerts()[alert]["labels"]["severity"]
     runbook = f"deploy/RUNBOOK.md#{alert.lower()}"
     annotations = {"summary": case["summary"], "description": case["description"], "runbook_url": runbook}
     labels = {**TARGET, "severity": severity, **case.get("labels", {})}
-    judge(tmp_path, alert, case, [{"exp_labels": labels, "exp_annotations": annotations}])
+    return at_a_time(alert, case, [{"exp_labels": labels, "exp_annotations": annotations}])
 
 
-@pytest.mark.parametrize(
-    ("alert", "number"), [(alert, number) for alert, case in CASES.items() for number in range(len(case["quiet"]))]
-)
-def test_it_is_quiet_otherwise(alert: str, number: int, tmp_path: Path) -> None:
-    judge(tmp_path, alert, CASES[alert]["quiet"][number], [])
+def test_each_fires_and_says_what_is_wrong(tmp_path: Path) -> None:
+    judge(tmp_path, *(firing(alert) for alert in CASES))
+
+
+def test_each_is_quiet_otherwise(tmp_path: Path) -> None:
+    judge(tmp_path, *(at_a_time(alert, quiet, []) for alert, case in CASES.items() for quiet in case["quiet"]))
 
 
 def test_a_daemon_that_was_never_scraped_is_noticed(tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_a_daemon_that_was_never_scraped_is_noticed(tmp_path: Path) -> None:
     }
     labels = {"job": "edgesync", "severity": "critical"}
     case = {"series": {"other": "1x10"}, "at": "5m"}
-    judge(tmp_path, "EdgesyncDown", case, [{"exp_labels": labels, "exp_annotations": annotations}])
+    judge(tmp_path, at_a_time("EdgesyncDown", case, [{"exp_labels": labels, "exp_annotations": annotations}]))
 
 
 @pytest.mark.parametrize("alert", sorted(alerts()))
@@ -140,7 +145,8 @@ def test_every_alert_has_its_section_of_the_runbook_and_every_section_its_alert(
 def test_every_section_says_what_it_means_how_to_confirm_it_and_what_to_do() -> None:
     for section in chapters()["Alerts"].split("\n### ")[1:]:
         said = re.findall(r"^- \*\*(\w+)\*\*: .", section, re.MULTILINE)
-        assert said[:3] == ["Means", "Confirm", "Fix"] and said[3:] in ([], ["Seen"]), section
+        # What an exercise on the lab showed, where there was one.
+        assert said in (["Means", "Confirm", "Fix"], ["Means", "Confirm", "Fix", "Seen"]), section
 
 
 def test_the_other_chapters_of_the_runbook_are_those_that_have_a_purpose() -> None:
