@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from edgesync.clients.arenas import share_arenas
 from edgesync.clients.block_digests import Digesting
 from edgesync.clients.block_handles import Handles
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from edgesync.clients.rbd_blocks import RbdBlocks
     from edgesync.clients.rbd_handle import Handle
     from edgesync.clients.rbd_manager import RbdManager
+
+log = structlog.get_logger(__name__)
 
 # Calls to one store at a time: reads, writes and digests of all copies under way; and commands to its manager.
 THREADS = 12
@@ -119,6 +123,11 @@ class CephBlocks:
 
     async def rename(self, name: str, to: str) -> None:
         await self._calls.run(f"rename RBD image {name}", lambda pool: pool.rename(name, to))
+
+    async def tidy(self, name: str, other: str) -> None:
+        what = f"look what is left of RBD image {name}"
+        if done := await self._calls.run(what, lambda pool: pool.tidy(name, other)):
+            log.info(done, store=self.store)
 
     async def location(self, name: str) -> str:
         return await self._calls.run("read the cluster's id", lambda pool: pool.location(name))

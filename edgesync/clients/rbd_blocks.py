@@ -21,6 +21,7 @@ from edgesync.clients.osd_digests import OsdDigests
 from edgesync.clients.rbd_handle import Handle, Which, layout_of
 from edgesync.clients.rbd_layers import layer_of, parent_of
 from edgesync.clients.rbd_look import has_snapshot
+from edgesync.clients.rbd_remains import tidy
 from edgesync.clients.rbd_trash import children_of, moving, trash
 from edgesync.domain.blocks import Layout
 from edgesync.domain.layers import Layer
@@ -116,6 +117,10 @@ class RbdBlocks:
         what = f"rename RBD image {name}"
         with self._connection.asking(what, name) as session, self._naming(what, to):
             rbd.RBD().rename(session.pool, name, to)
+
+    def tidy(self, name: str, other: str) -> str:
+        with self._connection.asking(f"look what is left of RBD image {name}", name) as session:
+            return tidy(session, name, other)
 
     def trash(self, name: str, *, delay: timedelta) -> None:
         with self._connection.asking(moving(name), name) as session:

@@ -99,6 +99,14 @@ class Blocks(Protocol):
         """ConflictError when there is one of that name; NotFoundError when there is none to rename."""
         ...
 
+    async def tidy(self, name: str, other: str) -> None:
+        """Undo what a killed client has left half done: a rename between two names, or the making of `name`.
+
+        RBD takes up neither: two names stay that open one image and can't be renamed, or a name that can be neither
+        opened nor made. Whatever is an image is left alone. Only where nobody else renames or makes that name.
+        """
+        ...
+
     async def location(self, name: str) -> str:
         """The URL by which Glance's RBD driver finds an image: cluster, pool, name and snapshot."""
         ...

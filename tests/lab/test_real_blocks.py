@@ -153,6 +153,27 @@ class LabDriver:
         await asyncio.to_thread(behead)
         self._headless.append(name)
 
+    async def leave_half_made(self, name: str, *, listed: bool) -> None:
+        def make() -> None:
+            rbd.RBD().create(self._pool, name, MIB, old_format=False)
+            with rbd.Image(self._pool, name, read_only=True) as image:
+                image_id = image.id()
+            for left in ("rbd_header", "rbd_object_map"):
+                self._pool.remove_object(f"{left}.{image_id}")
+            if not listed:
+                _unlist(self._pool, name, image_id)
+
+        await asyncio.to_thread(make)
+
+    async def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
+        def rename() -> None:
+            if listed:
+                rbd.RBD().rename(self._pool, name, to)
+            source, target = (to, name) if listed else (name, to)
+            self._pool.write_full(f"rbd_id.{target}", self._pool.read(f"rbd_id.{source}"))
+
+        await asyncio.to_thread(rename)
+
     async def corrupt(self, name: str, offset: int) -> None:
         def flip() -> None:
             with rbd.Image(self._pool, name, read_only=True) as image:
@@ -223,6 +244,12 @@ class LabDriver:
                 for pool, name in left:
                     with contextlib.suppress(rbd.ImageBusy, rbd.ImageNotFound):
                         _remove(pool, name)
+
+
+def _unlist(pool: rados.Ioctx, name: str, image_id: str) -> None:
+    with rados.WriteOpCtx() as operation:
+        pool.remove_omap_keys(operation, (f"name_{name}", f"id_{image_id}"))
+        pool.operate_write_op(operation, "rbd_directory")
 
 
 def _remove(pool: rados.Ioctx, name: str) -> None:

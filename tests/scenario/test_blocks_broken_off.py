@@ -45,6 +45,29 @@ async def test_garbage_under_our_name_is_no_obstacle(lines: Stage, size: int, sn
     good(lines, image, *EDGES)
 
 
+async def test_half_an_image_under_our_name_is_no_obstacle(lines: Stage) -> None:
+    image = lines.add_raw()
+    lines.blocks["dcn0"].leave_half_made(f"{image}{TEMPORARY}")
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+    assert not lines.pool("dcn0").remains
+
+
+@pytest.mark.parametrize("forth", [False, True], ids=["back", "forth"])
+@pytest.mark.parametrize("listed", [False, True], ids=["early", "late"])
+async def test_a_rename_that_was_broken_off_is_no_obstacle(lines: Stage, forth: bool, listed: bool) -> None:
+    """To the image's name, or back from it, before or after the list had it."""
+    data = noise(SIZE)
+    image = lines.add_raw(data=data)
+    names = (f"{image}{TEMPORARY}", image) if forth else (image, f"{image}{TEMPORARY}")
+    lines.blocks["dcn0"].put(names[0], data)
+    lines.blocks["dcn0"].leave_half_renamed(*names, listed=listed)
+    async with lines.life():
+        await lines.until_at(image, *EDGES)
+    good(lines, image, *EDGES)
+
+
 async def test_a_dead_writers_lock_is_waited_for(lines: Stage) -> None:
     image = lines.add_raw()
     lines.blocks["dcn0"].put(f"{image}{TEMPORARY}", noise(SIZE), snapshot=False)

@@ -39,6 +39,7 @@ class Leftovers:
         """
         listed = target.store in self._image.stores
         try:
+            await target.tidy()
             there = await target.has_name()
             if listed and not there and await target.begun():
                 # Glance lists a location without data, and ours is there to be given its name.

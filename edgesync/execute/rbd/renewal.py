@@ -72,6 +72,7 @@ class Renewal:
 
         NotFoundError when there is no such copy any more: `withdraw`. ConflictError when somebody else is at it.
         """
+        await self._tidy()
         damaged, sent = await self._id(), 0
         if not await self._good(want):
             new = Replacement(
@@ -91,9 +92,16 @@ class Renewal:
 
     async def withdraw(self) -> None:
         """Put away all that was made: Glance has no such copy any more."""
+        await self._tidy()
         with suppress(NotFoundError):
             await self._site.trash(replacement_name(self._image), delay=self._trash_delay)
         await self._put_away(sent=0)
+
+    async def _tidy(self) -> None:
+        """Who did this before may have died in the middle of making an image, or of a rename."""
+        await self._site.tidy(replacement_name(self._image), self._image)
+        if (there := await self._id()) is not None:
+            await self._site.tidy(f"{self._aside}{there}", self._image)
 
     async def _swap(self, damaged: str | None, new: str) -> None:
         """The damaged image's name for the new one. A crash between the two is made good by doing both again.

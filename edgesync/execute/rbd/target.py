@@ -129,6 +129,10 @@ class Target:
             )
         await self.blocks.seal(self.temporary)
 
+    async def tidy(self) -> None:
+        """Who made it before may have died in the middle of making an image, or of a rename."""
+        await self.blocks.tidy(self.temporary, self.image)
+
     async def begun(self) -> bool:
         """Whether the site has an image under our name, whatever has become of it so far. One call."""
         try:

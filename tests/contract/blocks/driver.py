@@ -61,6 +61,14 @@ class Driver(Protocol):
         """Take away what RBD opens an image by; its name stays on the list."""
         ...
 
+    async def leave_half_made(self, name: str, *, listed: bool) -> None:
+        """Somebody makes it, and is killed before it has a header: it has its name, and a place in the list or none."""
+        ...
+
+    async def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
+        """Somebody renames it, and is killed, before or after the list has the new name."""
+        ...
+
     async def corrupt(self, name: str, offset: int) -> None:
         """Change one byte of the object that holds it."""
         ...

@@ -64,6 +64,12 @@ class FakeDriver:
     async def behead(self, name: str) -> None:
         self.fake.headless.add(name)
 
+    async def leave_half_made(self, name: str, *, listed: bool) -> None:
+        self.fake.leave_half_made(name, listed=listed)
+
+    async def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
+        self.fake.leave_half_renamed(name, to, listed=listed)
+
     async def corrupt(self, name: str, offset: int) -> None:
         self.fake.contents(name).corrupt(offset)
 

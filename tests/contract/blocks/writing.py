@@ -113,6 +113,43 @@ class Writing:
         with pytest.raises(ConflictError):
             await blocks.rename(one, other)
 
+    @pytest.mark.parametrize("listed", [False, True])
+    async def test_half_a_rename_is_undone(self, blocks: Blocks, driver: Driver, listed: bool) -> None:
+        one, other = a_name(), a_name()
+        await driver.put(one, noise(MIB))
+        await driver.leave_half_renamed(one, other, listed=listed)
+        with pytest.raises(ConflictError):
+            await blocks.rename(one, other)
+        await blocks.tidy(one, other)
+        counts, stale = (other, one) if listed else (one, other)
+        assert await driver.data(counts) == noise(MIB)
+        with pytest.raises(NotFoundError):
+            await blocks.parent(stale)
+        await blocks.rename(counts, stale)
+        assert await driver.data(stale) == noise(MIB)
+
+    @pytest.mark.parametrize("listed", [False, True])
+    async def test_what_was_never_whole_makes_room(self, blocks: Blocks, driver: Driver, listed: bool) -> None:
+        name = a_name()
+        await driver.leave_half_made(name, listed=listed)
+        with pytest.raises(ConflictError):
+            await blocks.create(name, layout(MIB))
+        with pytest.raises(NotFoundError):
+            await blocks.parent(name)
+        await blocks.tidy(name, a_name())
+        await blocks.create(name, layout(MIB))
+        assert await driver.data(name, snapshot=False) == bytes(MIB)
+
+    async def test_whole_images_and_none_are_left_as_they_are(self, blocks: Blocks, driver: Driver) -> None:
+        one, other = a_name(), a_name()
+        await blocks.tidy(one, other)
+        await driver.put(one, noise(MIB, seed=1))
+        await blocks.tidy(one, other)
+        await driver.put(other, noise(MIB, seed=2))
+        await blocks.tidy(one, other)
+        assert await driver.data(one) == noise(MIB, seed=1)
+        assert await driver.data(other) == noise(MIB, seed=2)
+
     async def test_an_unknown_image_is_not_found(self, blocks: Blocks) -> None:
         nobody = a_name()
         for call in (blocks.seal(nobody), blocks.rename(nobody, a_name()), blocks.trash(nobody, delay=DAY)):

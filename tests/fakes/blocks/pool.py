@@ -93,6 +93,15 @@ class FakeBlocks:
         """A writer of it is killed: its lock holds until its watch ends."""
         self._locked[self.cluster.images[name].id] = self.cluster.clock.now() + WATCH
 
+    def leave_half_made(self, name: str, *, listed: bool = True) -> None:
+        """Whoever made it was killed: it can be neither opened nor made."""
+        self.cluster.remains[name] = listed
+
+    def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
+        """Whoever renamed it was killed, before (`listed`: after) the directory had the new name: it has two."""
+        image = self.cluster.images[to] = self.cluster.images[name]
+        image.name = to if listed else name
+
     def resize(self, name: str, size: int) -> None:
         """Make it smaller, or larger: what it gains are zeros."""
         image, contents = self.cluster.images[name], self.contents(name)
@@ -227,6 +236,13 @@ class FakeBlocks:
         for other in self._everything():
             other.children = tuple(new if child == old else child for child in other.children)
         await self.cluster.answer(what)
+
+    async def tidy(self, name: str, other: str) -> None:
+        await self._reach("tidy", f"look what is left of RBD image {name}", name)
+        self.cluster.remains.pop(name, None)
+        one, two = self.cluster.images.get(name), self.cluster.images.get(other)
+        if one is not None and one is two:
+            del self.cluster.images[other if one.name == name else name]
 
     async def trash(self, name: str, *, delay: timedelta) -> None:
         await self.before("trash", name)
@@ -379,7 +395,7 @@ class FakeBlocks:
         return image
 
     def _free(self, what: str, name: str) -> None:
-        if name in self.cluster.images:
+        if name in self.cluster.images or name in self.cluster.remains:
             raise self.cluster.refusals.taken(what, name)
 
     def _spec(self, name: str) -> str:

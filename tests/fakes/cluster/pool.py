@@ -61,6 +61,8 @@ class FakeCluster:
         self.fsid = fsid
         self.images: dict[str, PoolImage] = {}
         self.trashed: list[Trashed] = []
+        # Images that were never made whole, and whether they are listed: they can be neither opened nor made.
+        self.remains: dict[str, bool] = {}
         self.total = total
         # Bytes that something else than images occupies.
         self.other = 0
@@ -145,7 +147,9 @@ class FakeCluster:
 
     async def names(self) -> frozenset[str]:
         await self.reach("list the RBD images")
-        return frozenset(self.images)
+        # One that was half renamed can be opened by two names, and has one in the directory.
+        whole = {name for name, image in self.images.items() if image.name == name}
+        return frozenset(whole.union(name for name, listed in self.remains.items() if listed))
 
     async def inspect(self, name: str) -> RbdImage:
         await self.reach(f"look at RBD image {name}")

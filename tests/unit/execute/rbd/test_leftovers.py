@@ -49,7 +49,7 @@ def site() -> Site:
     return Site()
 
 
-async def test_of_nothing_nothing_is_found_by_one_call(site: Site) -> None:
+async def test_of_nothing_nothing_is_found_by_two_calls(site: Site) -> None:
     calls: list[str] = []
 
     async def before(method: str, _: str) -> None:
@@ -57,7 +57,7 @@ async def test_of_nothing_nothing_is_found_by_one_call(site: Site) -> None:
 
     site.blocks.before = before
     assert not await site.complete()
-    assert calls == ["reading"]
+    assert calls == ["tidy", "reading"]
     assert not site.target.named
 
 

@@ -127,3 +127,29 @@ async def test_disks_that_were_cloned_in_the_middle_of_it_are_named_and_live_on(
 
 async def nothing(_method: str, _image: str) -> None:
     pass
+
+
+@pytest.mark.parametrize("listed", [False, True])
+async def test_a_rename_that_was_broken_off_is_made_good(scene: Scene, listed: bool) -> None:
+    """Of the damaged one aside, and of the good one into its place."""
+    damaged = scene.site.cluster.images[IMAGE].id
+    scene.site.leave_half_renamed(IMAGE, f"{IMAGE}.damaged.{damaged}", listed=listed)
+    if listed:
+        # Nothing is left to be layered on: it was ready before that.
+        scene.site.put(NAME, DATA)
+    renewed = await scene.renewal(Glance().obstacle).run(WANT)
+    assert renewed.kept == ""
+    scene.good(IMAGE)
+    assert names(scene) == {IMAGE}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+async def test_so_is_one_of_the_good_one_into_its_place(scene: Scene, listed: bool) -> None:
+    damaged = scene.site.cluster.images[IMAGE].id
+    await scene.site.rename(IMAGE, f"{IMAGE}.damaged.{damaged}")
+    scene.site.put(NAME, DATA)
+    scene.site.leave_half_renamed(NAME, IMAGE, listed=listed)
+    await scene.renewal(Glance().obstacle).run(WANT)
+    scene.good(IMAGE)
+    assert names(scene) == {IMAGE}
+    assert [entry.image.id for entry in scene.site.cluster.trashed] == [damaged]

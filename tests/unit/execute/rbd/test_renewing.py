@@ -30,7 +30,7 @@ async def test_only_what_is_sound_is_no_longer_a_finding(
     seen: Defect | None, listed: bool, result: CopyResult, forgotten: bool
 ) -> None:
     finding = SimpleNamespace(defect=seen, detail="its snapshot is not protected", obstacle="") if seen else None
-    bench: Any = Mock(hub=HUB, clusters={DCN0: Mock(names=AsyncMock(return_value=()))})
+    bench: Any = Mock(hub=HUB, clusters={DCN0: AsyncMock(names=AsyncMock(return_value=()))})
     bench.sites.re_examine = AsyncMock(return_value=finding)
     bench.look = AsyncMock(return_value=SimpleNamespace(stores=frozenset({HUB, DCN0} if listed else {HUB})))
     bench.recorder.finished = AsyncMock()
