@@ -82,6 +82,9 @@ def _asked(situation: Situation, taken: Set[ImageId]) -> Iterator[Start]:
             if finding is None or job.image in taken or not _mendable_as_asked(finding, situation):
                 continue
             seal = _sealable(finding, situation)
+            if seal and (job.image, store) in situation.resting:
+                # It has just failed: edgesync's own job is not tried again at every turn.
+                continue
             yield Start(
                 image=job.image,
                 stores=(store,),

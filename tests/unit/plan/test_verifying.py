@@ -155,6 +155,8 @@ def test_what_lacks_only_its_snapshot_is_sealed_and_then_compared_and_taken_off_
     # By a job of its own, so that the one that asks goes on waiting.
     assert (sealing.work, sealing.job, sealing.origin) == (Work.SEAL, None, Origin.REPAIR)
     assert "alice asked for its repair (job job-1)" in sealing.why
+    # One that has just failed is not tried again at every turn.
+    assert make_plan(replace(case, provable={(ONE.id, DCN0)}, resting={(ONE.id, DCN0)})).starts == ()
     (unlisting,) = make_plan(case).starts
     assert (unlisting.work, unlisting.job) == (Work.UNLIST, "job-1")
 
