@@ -117,6 +117,12 @@ def test_the_probe_says_that_nobody_answers() -> None:
     assert "does not answer" in asked.stderr
 
 
+def test_the_probe_says_how_it_is_used() -> None:
+    asked = subprocess.run([DEPLOY / "edgesync-probe"], capture_output=True, text=True, check=False, timeout=30)
+    assert asked.returncode == 1
+    assert "Usage: edgesync-probe PATH" in asked.stderr
+
+
 def test_the_playbook_runs_what_the_container_offers() -> None:
     (play,) = yaml.safe_load((DEPLOY / "kolla" / "edgesync.yaml").read_text())
     (run,) = [task for task in play["tasks"] if "containers.podman.podman_container" in task]
