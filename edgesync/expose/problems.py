@@ -13,17 +13,21 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.site import BreakerState, Defect, Site
 from edgesync.domain.store import StoreId, StoreRole
 from edgesync.expose.matrix import ordered_stores
+from edgesync.expose.nowhere import nowhere
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.views import ProblemView
 
 
 def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
-    """The daemon's own trouble, stores that are down, what else is wrong at them, and last what is so on purpose."""
+    """The daemon's own trouble, stores that are down or that Glance lacks, what else is wrong at stores, and last what
+    is so on purpose.
+    """
     found = list(_own(health))
     if picture is None:
         return found
     down = [_down(picture, store) for store in ordered_stores(picture) if not picture.admits(store)]
     found += down
+    found += nowhere(picture)
     seen = {problem.what for problem in down}
     for store in ordered_stores(picture):
         found += [problem for problem in store_problems(picture, store) if problem.what not in seen]
