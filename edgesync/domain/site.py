@@ -37,6 +37,11 @@ class Breaker:
     probed: bool = False
 
 
+# Where Ceph itself takes no more writes, unless its own limit (`ceph osd dump`: full_ratio) is another. A pool of which
+# an OSD is full has no room at all, and counts as full, too.
+CEPH_FULL = 0.95
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
     """Room in a store's pool, in bytes of image data (replicas counted out), as `ceph df` tells it."""

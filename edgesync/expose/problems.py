@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from edgesync.domain.pause import Pause
-from edgesync.domain.site import BreakerState, Defect, Site
+from edgesync.domain.site import CEPH_FULL, BreakerState, Defect, Site
 from edgesync.domain.store import StoreId, StoreRole
 from edgesync.expose.matrix import ordered_stores
 from edgesync.expose.nowhere import nowhere
@@ -101,13 +101,19 @@ def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
 
 def _full(picture: Picture, site: Site) -> Iterator[ProblemView]:
     limit = picture.settings_of(site.store).max_pool_fill
-    if site.capacity is not None and site.capacity.fill() >= limit:
-        yield ProblemView(
-            bad=True,
-            what=f"the pool of {site.store} is {site.capacity.fill():.0%} full, and copies stop at {limit:.0%}",
-            remedy=f"free space there, or raise stores.{site.store}.max_pool_fill",
-            store=site.store,
+    if site.capacity is None or (fill := site.capacity.fill()) < limit:
+        return
+    what = f"the pool of {site.store} is {fill:.0%} full, and copies stop at {limit:.0%}"
+    remedy = f"free space there, or raise stores.{site.store}.max_pool_fill"
+    if fill >= CEPH_FULL:
+        what += "; Ceph itself takes no writes when it is full"
+        if picture.world.topology.role(site.store) is StoreRole.HUB:
+            what += ", so uploads to the hub stop, too"
+        remedy = (
+            "make room: empty the trash (rbd trash ls), remove what nobody needs, or add OSDs; ceph health detail "
+            "there says what is full"
         )
+    yield ProblemView(bad=True, what=what, remedy=remedy, store=site.store)
 
 
 def _found(site: Site) -> Iterator[ProblemView]:

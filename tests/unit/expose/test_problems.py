@@ -90,6 +90,17 @@ def test_the_daemons_own_trouble_comes_before_everything() -> None:
     assert "config check" in second.remedy
 
 
+def test_a_pool_that_is_really_full_needs_room_and_not_another_limit() -> None:
+    sites = [site("central", used=GIB), site("dcn0", used=96 * GIB, available=4 * GIB)]
+    hub, edge = problems(picture_of(situation(image()), sites=sites), WELL)
+    assert hub.what.startswith("the pool of central is 100% full, and copies stop at 85%; Ceph itself takes no writes")
+    assert "uploads" in hub.what
+    assert "uploads" not in edge.what
+    for problem in (hub, edge):
+        assert problem.remedy.startswith("make room: empty the trash")
+        assert "max_pool_fill" not in problem.remedy
+
+
 def test_a_policy_that_names_a_store_that_glance_does_not_list_is_the_first_thing_told() -> None:
     images = [image(name, stores=("central", "dcn0", "dcn1")) for name in ("a", "b")]
     wanting = situation(*images, policies=[policy(stores=["dcn0", "dcn7"])])

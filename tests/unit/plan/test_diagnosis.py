@@ -264,6 +264,15 @@ def test_a_pool_beyond_its_share_is_a_problem_with_its_figures() -> None:
     found = the(judge_site(full), Grade.PROBLEM)
     assert "90% full" in found.found
     assert "10 GiB of 100 GiB free" in found.found
+    assert "max_pool_fill" in found.remedy
+    flagged = replace(
+        full, monitored=Monitored(fsid="a", for_rbd=True, health="HEALTH_ERR", troubles={"OSD_FULL": "1"})
+    )
+    packed = replace(WELL, pulse=Pulse(seconds=0.1, capacity=Capacity(used=95 * GIB, available=5 * GIB), images=1))
+    for really in (flagged, packed):
+        told = next(found for found in judge_site(really) if found.check == "fill")
+        assert told.remedy.startswith("Make room: ")
+        assert "max_pool_fill" not in told.remedy
     blind = replace(WELL, pulse=Pulse(seconds=0.1, capacity=None, images=1))
     assert the(judge_site(blind), Grade.UNKNOWN).check == "fill"
 

@@ -234,7 +234,10 @@ async def test_a_sites_page_tells_findings_and_what_happens_next() -> None:
         html = await text(client, "/stores/dcn0")
         fine = await text(client, "/stores/central")
     findings = rows(html, "findings")
-    assert findings["id-sles-15"][2] == "it is left alone: a client has it open"
+    assert findings["id-sles-15"][2] == (
+        "it is left alone, since a client has it open: look at id-sles-15 in dcn0's pool with `rbd info`, and "
+        "remove it if nobody needs it"
+    )
     assert "1 copy is broken at dcn0" in plain(html)
     assert "Nothing is wrong here." in plain(fine)
 
