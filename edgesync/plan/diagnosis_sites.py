@@ -9,7 +9,7 @@ from edgesync.domain.checkup import Monitored, Rights
 from edgesync.domain.site import CEPH_FULL, Capacity
 from edgesync.domain.store import CephSettings, StoreId
 from edgesync.errors import EdgesyncError
-from edgesync.plan.diagnosis import Diagnosis, failed, not_seen, ok, problem, size, unknown, warning
+from edgesync.plan.diagnosis import Diagnosis, counted, failed, not_seen, ok, problem, size, unknown, warning
 from edgesync.plan.diagnosis_cloud import judge_clock
 
 MAKE_ROOM = "Make room: remove what nobody needs, empty the trash (`rbd trash ls`), or add OSDs."
@@ -113,7 +113,7 @@ def _pulse(site: SiteFacts, pulse: Pulse) -> Iterator[Diagnosis]:
     yield ok(
         "site",
         f"To the monitors, an OSD and back in {1000 * pulse.seconds:.0f} ms; pool {site.ceph.pool} has "
-        f"{pulse.images} RBD images.",
+        f"{counted(pulse.images, 'RBD image')}.",
         subject=site.store,
     )
     if pulse.capacity is None:
