@@ -149,16 +149,10 @@ def _paused(picture: Picture, pause: Pause) -> ProblemView:
     return ProblemView(
         bad=False,
         what=f"{pause.scope}{named} is paused by {pause.by}{_since(pause.since)}{why}",
-        remedy=f"edgesync resume {resume_options(pause)}",
+        remedy=pause.resume,
         since=pause.since,
         store=pause.store,
     )
-
-
-def resume_options(pause: Pause) -> str:
-    """How to lift it, as options of `edgesync resume`."""
-    given = [("--image", pause.image), ("--store", pause.store)]
-    return " ".join(f"{option} {value}" for option, value in given if value) or "--all"
 
 
 def _since(at: datetime | None) -> str:
