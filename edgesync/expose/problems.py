@@ -16,6 +16,10 @@ from edgesync.expose.matrix import ordered_stores
 from edgesync.expose.nowhere import nowhere
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.views import ProblemView
+from edgesync.plan.diagnosis import counted, some
+
+# Disks that are named in one line.
+CLONES = 10
 
 
 def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
@@ -49,6 +53,7 @@ def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
     yield from _stalled(picture, store)
     yield from _full(picture, picture.site(store))
     yield from _found(picture.site(store))
+    yield from _kept(picture.site(store))
     for pause in picture.ledger.pauses:
         if pause.image is None and pause.store == store:
             yield _paused(picture, pause)
@@ -138,6 +143,30 @@ def _found(site: Site) -> Iterator[ProblemView]:
             what=f"{orphans} {lies} at {site.store}, of which Glance knows nothing",
             remedy="edgesync stores lists them, with what happens next",
             since=seen[False],
+            store=site.store,
+        )
+
+
+def _kept(site: Site) -> Iterator[ProblemView]:
+    """Damaged images that a repair has left: the copy is good again, and what was cloned before is not."""
+    clones = [clone for kept in site.kept for clone in kept.children]
+    if clones:
+        was = "disk was" if len(clones) == 1 else "disks were"
+        names = some([kept.name for kept in site.kept if kept.children])
+        yield ProblemView(
+            bad=True,
+            what=f"{len(clones)} {was} cloned from damaged data at {site.store}, and may show it: "
+            f"{some(clones, most=CLONES)}",
+            remedy=f"look at each, and rebuild it where need be; then move {names} to the trash there (Damaged copies "
+            "in the runbook)",
+            store=site.store,
+        )
+    if left := [kept.name for kept in site.kept if not kept.children]:
+        yield ProblemView(
+            bad=False,
+            what=f"{counted(len(left), 'damaged RBD image')} at {site.store} {'is' if len(left) == 1 else 'are'} kept, "
+            f"though nothing is cloned from {'it' if len(left) == 1 else 'them'} any more",
+            remedy=f"move {some(left)} to the trash there (Damaged copies in the runbook)",
             store=site.store,
         )
 

@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 
 from edgesync.domain.copy import Progress, Stall, StallCause
 from edgesync.domain.job import CopyResult, StoreResult, Work
-from edgesync.domain.site import BreakerState, Defect
+from edgesync.domain.site import BreakerState, Defect, Kept
 from edgesync.domain.store import Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
 from edgesync.expose.metrics import Metrics
@@ -88,6 +88,25 @@ def test_the_daemons_own_trouble_comes_before_everything() -> None:
     assert (first.what, first.remedy) == ("Glance is away", "look at it")
     assert "refused; what was read at 2026-03-01 12:00:00Z goes on: edgesync.yaml:3:1" in second.what
     assert "config check" in second.remedy
+
+
+def test_disks_that_were_cloned_from_damaged_data_stay_a_problem_until_they_are_rebuilt() -> None:
+    mended = replace(site("dcn1"), kept=(Kept(name="id-img.damaged.7", children=("vms/vm-7_disk", "vms/vm-9_disk")),))
+    picture = picture_of(situation(image()), sites=[mended])
+    (found,) = problems(picture, WELL)
+    assert found.bad
+    assert found.what == (
+        "2 disks were cloned from damaged data at dcn1, and may show it: vms/vm-7_disk, vms/vm-9_disk"
+    )
+    assert "move id-img.damaged.7 to the trash" in found.remedy
+    assert store_views(picture)[2].problems == [found]
+    rebuilt = replace(mended, kept=(Kept(name="id-img.damaged.7"),))
+    (left,) = problems(picture_of(situation(image()), sites=[rebuilt]), WELL)
+    assert not left.bad
+    assert left.remedy.startswith("move id-img.damaged.7 to the trash")
+    many = replace(mended, kept=(Kept(name="id-img.damaged.7", children=tuple(f"vms/{n}" for n in range(30))),))
+    (short,) = problems(picture_of(situation(image()), sites=[many]), WELL)
+    assert short.what.endswith(" and 20 more")
 
 
 def test_a_pool_that_is_really_full_needs_room_and_not_another_limit() -> None:
