@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
@@ -16,11 +15,10 @@ from edgesync.plan.diagnosis import counted
 from edgesync.plan.wants import Want
 
 
-def nowhere(picture: Picture) -> Iterator[ProblemView]:
+def nowhere(picture: Picture) -> tuple[ProblemView, ...]:
     """A line for each such store: the matrix has no column for most of them."""
-    waiting = picture.once(_waiting)
-    for store in sorted(waiting, key=natural):
-        yield _told(picture, store, waiting[store])
+    waiting = _waiting(picture)
+    return tuple(_told(picture, store, waiting[store]) for store in sorted(waiting, key=natural))
 
 
 def _waiting(picture: Picture) -> dict[StoreId, frozenset[ImageId]]:

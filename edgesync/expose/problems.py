@@ -31,7 +31,7 @@ def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
         return found
     down = [_down(picture, store) for store in ordered_stores(picture) if not picture.admits(store)]
     found += down
-    found += nowhere(picture)
+    found += picture.once(nowhere)
     seen = {problem.what for problem in down}
     for store in ordered_stores(picture):
         found += [problem for problem in store_problems(picture, store) if problem.what not in seen]
