@@ -8,6 +8,7 @@ import click
 
 from edgesync.cli.context import Context, pass_context
 from edgesync.config import show as shown
+from edgesync.plan.diagnosis import counted
 
 
 @click.group()
@@ -24,8 +25,9 @@ def check(context: Context) -> None:
     Example: edgesync --config /etc/edgesync/edgesync.yaml config check
     """
     settings = context.settings()
-    policies, stores = len(settings.policies), len(settings.stores)
-    click.echo(f"ok: hub {settings.hub}, {policies} policies, {stores} stores with settings of their own")
+    policies = counted(len(settings.policies), "policy", "policies")
+    stores = counted(len(settings.stores), "store with settings of its own", "stores with settings of their own")
+    click.echo(f"ok: hub {settings.hub}, {policies}, {stores}")
 
 
 @config.command()

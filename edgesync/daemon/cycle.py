@@ -150,7 +150,8 @@ class Cycle:
             log.error("turn broken off", why=error.message, remedy=error.remedy)  # noqa: TRY400 - a sentence for people
             self._trouble(error)
             return None
-        self._showcase.health = replace(self._showcase.health, ticked_at=self._clock.now(), trouble="", remedy="")
+        now = self._clock.now()
+        self._showcase.health = replace(self._showcase.health, ticked_at=now, tried_at=now, trouble="", remedy="")
         self.error = None
         return plan
 
@@ -280,7 +281,9 @@ class Cycle:
             self._showcase.health = replace(self._showcase.health, sees_glance=True)
 
     def _trouble(self, error: EdgesyncError) -> None:
-        self._showcase.health = replace(self._showcase.health, trouble=error.message, remedy=error.remedy)
+        self._showcase.health = replace(
+            self._showcase.health, trouble=error.message, remedy=error.remedy, tried_at=self._clock.now()
+        )
         self.error = error
 
     async def _tell_stores(self, sighting: Sighting) -> None:

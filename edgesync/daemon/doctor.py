@@ -31,7 +31,7 @@ from edgesync.errors import EdgesyncError, PermanentError, UnreachableError
 from edgesync.journal import open_journal
 from edgesync.plan.diagnosis import Diagnosis, ordered, unknown
 from edgesync.plan.diagnosis_audit import Audited, Mending, judge_audits
-from edgesync.plan.diagnosis_host import judge_daemon, judge_journal, judge_staging
+from edgesync.plan.diagnosis_host import judge_daemon, judge_journal, judge_pauses, judge_staging
 from edgesync.plan.diagnosis_images import judge_at_hub, judge_formats, judge_locks
 from edgesync.plan.diagnosis_settings import judge_policies, judge_store_settings
 from edgesync.plan.diagnosis_sites import SiteFacts, judge_site
@@ -74,6 +74,7 @@ async def examine(settings: Settings, *, api: str, way: Way | None = None) -> tu
             *judge_audits(audits, images, mending, limit=AUDIT_LIMIT),
             judge_staging(settings.glance.staging, free, wants, images, at_once=settings.limits.imports),
             judge_journal(records.error),
+            *judge_pauses(records.pauses),
             judge_daemon(api, health),
         ]
     )

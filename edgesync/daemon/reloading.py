@@ -14,6 +14,7 @@ from edgesync.daemon.compose import Daemon
 from edgesync.domain.job import Event, EventKind
 from edgesync.errors import ConfigError, EdgesyncError
 from edgesync.expose.picture import ConfigHealth
+from edgesync.plan.diagnosis import counted
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class Reloader:
         self._settings = settings
         now = self._daemon.clock.now()
         self._show(ConfigHealth(loaded_at=now))
-        told = f"configuration reloaded: {len(settings.policies)} policies"
+        told = f"configuration reloaded: {counted(len(settings.policies), 'policy', 'policies')}"
         log.info(told)
         await self._tell(EventKind.CONFIG_RELOADED, told)
         return True

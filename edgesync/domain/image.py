@@ -18,6 +18,8 @@ UNFINISHED = ".edgesync"
 # Before that: what is to replace a damaged copy. A copy never goes on with what a repair has begun, nor the reverse: a
 # cluster's manager may be at work on this one, and holds its lock.
 REPAIR = ".repair"
+# Before RBD's own id of it: a damaged image that its repair has put aside, and keeps where something is cloned from it.
+ASIDE = ".damaged."
 
 
 def temporary_name(image: ImageId) -> str:

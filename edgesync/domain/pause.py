@@ -30,3 +30,9 @@ class Pause:
         if self.image is None:
             return "everything" if self.store is None else f"store {self.store}"
         return f"image {self.image}" if self.store is None else f"image {self.image} at {self.store}"
+
+    @property
+    def resume(self) -> str:
+        """The command that lifts it."""
+        given = [("--image", self.image), ("--store", self.store)]
+        return "edgesync resume " + (" ".join(f"{option} {value}" for option, value in given if value) or "--all")

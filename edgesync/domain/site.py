@@ -37,6 +37,11 @@ class Breaker:
     probed: bool = False
 
 
+# Where Ceph itself takes no more writes, unless its own limit (`ceph osd dump`: full_ratio) is another. A pool of which
+# an OSD is full has no room at all, and counts as full, too.
+CEPH_FULL = 0.95
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
     """Room in a store's pool, in bytes of image data (replicas counted out), as `ceph df` tells it."""
@@ -107,6 +112,15 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A damaged RBD image that a repair has put aside."""
+
+    name: str
+    # What was cloned from it and may show the damage, as pool/name.
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
     """One store's site, as last seen. Where Ceph is not configured, only the breaker says something."""
 
@@ -122,6 +136,8 @@ class Site:
     bases: Mapping[ImageId, ImageId] = field(default_factory=dict)
     # Images of which there is an unfinished copy of edgesync's own, under a name of ours.
     unfinished: frozenset[ImageId] = frozenset()
+    # Damaged images that are kept there, as far as audits have seen.
+    kept: tuple[Kept, ...] = ()
     # End of the last complete audit; None before the first.
     audited_at: datetime | None = None
     # How its copies were found when they were last compared with their images. Live: it moves on between ticks.

@@ -12,6 +12,7 @@ from edgesync.domain.site import Finding
 from edgesync.domain.store import StoreId
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import CopyView, ImageView, finding_view
+from edgesync.plan.audit import outlook
 from edgesync.plan.wants import NOWHERE
 
 
@@ -119,7 +120,7 @@ def what_next(picture: Picture, finding: Finding) -> str:
     ):
         return "it is mended next"
     if finding.obstacle and (finding.image, finding.store) not in picture.situation.provable:
-        return f"it is left alone: {finding.obstacle}" + ("; that passes" if finding.passing else "")
+        return f"it is left alone: {finding.obstacle}; that passes" if finding.passing else f"it is {outlook(finding)}"
     return _why_not_mended(picture, finding, attempt)
 
 

@@ -120,6 +120,8 @@ class Health:
     started_at: datetime
     # End of the last tick that went well; None before the first.
     ticked_at: datetime | None = None
+    # End of the last tick, however it went; None before the first.
+    tried_at: datetime | None = None
     # False while Glance can't be seen.
     sees_glance: bool = True
     # What keeps ticks from going well, for people; empty when nothing does.
@@ -135,3 +137,9 @@ class Showcase:
     health: Health
     # None before the first look at Glance.
     picture: Picture | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The newest moment of which it tells: the picture may be old while Glance can't be seen."""
+        known = (self.picture.world.at if self.picture else None, self.health.tried_at, self.health.started_at)
+        return max(at for at in known if at is not None)

@@ -10,20 +10,28 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from edgesync.domain.pause import Pause
-from edgesync.domain.site import BreakerState, Defect, Site
+from edgesync.domain.site import CEPH_FULL, BreakerState, Defect, Site
 from edgesync.domain.store import StoreId, StoreRole
 from edgesync.expose.matrix import ordered_stores
+from edgesync.expose.nowhere import nowhere
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.views import ProblemView
+from edgesync.plan.diagnosis import counted, some
+
+# Disks that are named in one line.
+CLONES = 10
 
 
 def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
-    """The daemon's own trouble, stores that are down, what else is wrong at them, and last what is so on purpose."""
+    """The daemon's own trouble, stores that are down or that Glance lacks, what else is wrong at stores, and last what
+    is so on purpose.
+    """
     found = list(_own(health))
     if picture is None:
         return found
     down = [_down(picture, store) for store in ordered_stores(picture) if not picture.admits(store)]
     found += down
+    found += picture.once(nowhere)
     seen = {problem.what for problem in down}
     for store in ordered_stores(picture):
         found += [problem for problem in store_problems(picture, store) if problem.what not in seen]
@@ -45,6 +53,7 @@ def store_problems(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
     yield from _stalled(picture, store)
     yield from _full(picture, picture.site(store))
     yield from _found(picture.site(store))
+    yield from _kept(picture.site(store))
     for pause in picture.ledger.pauses:
         if pause.image is None and pause.store == store:
             yield _paused(picture, pause)
@@ -97,13 +106,19 @@ def _stalled(picture: Picture, store: StoreId) -> Iterator[ProblemView]:
 
 def _full(picture: Picture, site: Site) -> Iterator[ProblemView]:
     limit = picture.settings_of(site.store).max_pool_fill
-    if site.capacity is not None and site.capacity.fill() >= limit:
-        yield ProblemView(
-            bad=True,
-            what=f"the pool of {site.store} is {site.capacity.fill():.0%} full, and copies stop at {limit:.0%}",
-            remedy=f"free space there, or raise stores.{site.store}.max_pool_fill",
-            store=site.store,
+    if site.capacity is None or (fill := site.capacity.fill()) < limit:
+        return
+    what = f"the pool of {site.store} is {fill:.0%} full, and copies stop at {limit:.0%}"
+    remedy = f"free space there, or raise stores.{site.store}.max_pool_fill"
+    if fill >= CEPH_FULL:
+        what += "; Ceph itself takes no writes when it is full"
+        if picture.world.topology.role(site.store) is StoreRole.HUB:
+            what += ", so uploads to the hub stop, too"
+        remedy = (
+            "make room: empty the trash (rbd trash ls), remove what nobody needs, or add OSDs; ceph health detail "
+            "there says what is full"
         )
+    yield ProblemView(bad=True, what=what, remedy=remedy, store=site.store)
 
 
 def _found(site: Site) -> Iterator[ProblemView]:
@@ -132,6 +147,30 @@ def _found(site: Site) -> Iterator[ProblemView]:
         )
 
 
+def _kept(site: Site) -> Iterator[ProblemView]:
+    """Damaged images that a repair has left: the copy is good again, and what was cloned before is not."""
+    clones = [clone for kept in site.kept for clone in kept.children]
+    if clones:
+        was = "disk was" if len(clones) == 1 else "disks were"
+        names = some([kept.name for kept in site.kept if kept.children])
+        yield ProblemView(
+            bad=True,
+            what=f"{len(clones)} {was} cloned from damaged data at {site.store}, and may show it: "
+            f"{some(clones, most=CLONES)}",
+            remedy=f"look at each, and rebuild it where need be; then move {names} to the trash there (Damaged copies "
+            "in the runbook)",
+            store=site.store,
+        )
+    if left := [kept.name for kept in site.kept if not kept.children]:
+        yield ProblemView(
+            bad=False,
+            what=f"{counted(len(left), 'damaged RBD image')} at {site.store} {'is' if len(left) == 1 else 'are'} kept, "
+            f"though nothing is cloned from {'it' if len(left) == 1 else 'them'} any more",
+            remedy=f"move {some(left)} to the trash there (Damaged copies in the runbook)",
+            store=site.store,
+        )
+
+
 def _paused(picture: Picture, pause: Pause) -> ProblemView:
     image = picture.world.images.get(pause.image) if pause.image else None
     named = f" ({image.name})" if image and image.name else ""
@@ -139,16 +178,10 @@ def _paused(picture: Picture, pause: Pause) -> ProblemView:
     return ProblemView(
         bad=False,
         what=f"{pause.scope}{named} is paused by {pause.by}{_since(pause.since)}{why}",
-        remedy=f"edgesync resume {resume_options(pause)}",
+        remedy=pause.resume,
         since=pause.since,
         store=pause.store,
     )
-
-
-def resume_options(pause: Pause) -> str:
-    """How to lift it, as options of `edgesync resume`."""
-    given = [("--image", pause.image), ("--store", pause.store)]
-    return " ".join(f"{option} {value}" for option, value in given if value) or "--all"
 
 
 def _since(at: datetime | None) -> str:

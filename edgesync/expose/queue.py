@@ -51,6 +51,10 @@ def _waiting(picture: Picture) -> Metric:
     for store in sorted(picture.world.topology.stores):
         for reason in WaitReason:
             family.add_metric([store, reason.value], counts[store, reason])
+    # Only the configuration can name others, so they are few.
+    for store, reason in sorted(counts.keys()):
+        if reason is WaitReason.NO_STORE and store not in picture.world.topology.stores:
+            family.add_metric([store, reason.value], counts[store, reason])
     return family
 
 

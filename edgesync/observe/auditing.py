@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import TypeVar
 
 import structlog
 
@@ -21,6 +22,7 @@ from edgesync.domain.site import Defect, Finding, RbdImage
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.observe.inspection import Inspector
+from edgesync.observe.keepsakes import Keepsakes
 from edgesync.observe.patience import Alarm
 from edgesync.plan.audit import Look, defect_of, is_image_id, judge, outlook
 from edgesync.plan.suspects import Doubts, doubts_about, listed_at, names_of_images, suspects, unfinished_copies
@@ -36,6 +38,8 @@ PATIENCE = 8
 MOST_FINDINGS = 10_000
 # Copies that the journal is asked about at a time.
 BATCH = 500
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +107,7 @@ class Auditor:
         # Images of which the last pass saw an unfinished copy; and of which the one before did, too.
         self._begun: frozenset[ImageId] = frozenset()
         self.unfinished: frozenset[ImageId] = frozenset()
+        self.keepsakes = Keepsakes()
         self._alarm = Alarm(clock)
         # The newest look at each image that is being looked at.
         self._looking: dict[ImageId, object] = {}
@@ -196,6 +201,7 @@ class Auditor:
         self._layered.clear()
         self._bases = None
         self._begun = self.unfinished = frozenset()
+        self.keepsakes.forget()
         self._view = None
         self.audited_at = None
 
@@ -213,6 +219,7 @@ class Auditor:
         self._doubts = doubts_about(there, listed, self._left)
         again, self._again = frozenset(self._again), set()
         met = _Pass()
+        await self._each(self.keepsakes.due(names, full=full), self._look_at_kept, met)
         await self._each(suspects(there, listed, self._findings, full=full) | again, self._triage, met)
         if met.fresh and not met.over:
             await self._clock.sleep(SETTLE)
@@ -227,9 +234,7 @@ class Auditor:
             ours += [image for image, _ in await self._journal.attempted(copies[start : start + BATCH])]
         return ours
 
-    async def _each(
-        self, images: Iterable[ImageId], visit: Callable[[ImageId, _Pass], Awaitable[None]], met: _Pass
-    ) -> None:
+    async def _each(self, images: Iterable[Name], visit: Callable[[Name, _Pass], Awaitable[None]], met: _Pass) -> None:
         queue = iter(sorted(images))
 
         async def work() -> None:
@@ -264,6 +269,9 @@ class Auditor:
             await self.examine(image)
         else:
             met.fresh.append(image)
+
+    async def _look_at_kept(self, name: str, _: _Pass) -> None:
+        self.keepsakes.note(name, await self._inspector.rbd(name, self.store))
 
     async def _confirm(self, image: ImageId, _: _Pass) -> None:
         await self.examine(image)

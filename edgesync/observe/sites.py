@@ -213,6 +213,7 @@ class Sites:
             findings=post.auditor.findings,
             bases=post.auditor.bases,
             unfinished=post.auditor.unfinished,
+            kept=post.auditor.keepsakes.view,
             audited_at=post.auditor.audited_at,
             verified=self._inspector.verified.of(store),
         )

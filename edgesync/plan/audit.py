@@ -120,6 +120,13 @@ def outlook(finding: Finding) -> str:
         return (
             f"left alone, since {finding.obstacle}: look at {where} with `rbd info`, and remove it if nobody needs it"
         )
+    if finding.obstacle and finding.defect is Defect.DAMAGED:
+        # RBD sees nothing wrong with it.
+        return (
+            f"left alone, since {finding.obstacle}: `edgesync verify {finding.image} --wait` says which sites' copies "
+            f"are sound, `Damaged copies` in the runbook how to make this one good from those, and `edgesync verify "
+            f"{finding.image} --store {finding.store} --deep --wait` whether it is"
+        )
     if finding.obstacle:
         proven = "unless its digests prove it whole, " if finding.defect is Defect.NO_SNAPSHOT else ""
         return f"left alone, {proven}since {finding.obstacle}: look at {where} with `rbd info` and `rbd snap ls`"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgesync.domain.image import Image, ImageId
+from edgesync.domain.pause import Pause
 from edgesync.errors import EdgesyncError
-from edgesync.plan.diagnosis import Diagnosis, failed, ok, problem, said, size, unknown, warning
+from edgesync.plan.diagnosis import Diagnosis, counted, failed, ok, problem, said, size, some, unknown, warning
 from edgesync.plan.wants import Wants
 
 
@@ -16,6 +17,24 @@ def judge_journal(error: EdgesyncError | None) -> Diagnosis:
     if error is not None:
         return failed("journal", error)
     return ok("journal", "It can be read, or is yet to be made.")
+
+
+def judge_pauses(pauses: tuple[Pause, ...]) -> Iterator[Diagnosis]:
+    """What waits because somebody said so; nothing where nobody did."""
+    told = [
+        f"{pause.scope} is paused by {pause.by} since {pause.since:%Y-%m-%d %H:%M:%SZ}"
+        + (f": {pause.reason}" if pause.reason else "")
+        for pause in pauses
+    ]
+    if len(pauses) == 1:
+        yield warning("pauses", f"{_begun(told[0].rstrip('.'))}.", f"If that is over: `{pauses[0].resume}`.")
+    elif pauses:
+        yield warning(
+            "pauses",
+            f"{counted(len(pauses), 'pause')} are in force: {some([pause.scope for pause in pauses])}.",
+            "`edgesync resume` lifts those that are over.",
+            details=[f"{line} -> {pause.resume}" for line, pause in zip(told, pauses, strict=True)],
+        )
 
 
 def judge_staging(

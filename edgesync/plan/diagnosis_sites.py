@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgesync.domain.checkup import Monitored, Rights
-from edgesync.domain.site import Capacity
+from edgesync.domain.site import CEPH_FULL, Capacity
 from edgesync.domain.store import CephSettings, StoreId
 from edgesync.errors import EdgesyncError
-from edgesync.plan.diagnosis import Diagnosis, failed, not_seen, ok, problem, size, unknown, warning
+from edgesync.plan.diagnosis import Diagnosis, counted, failed, not_seen, ok, problem, size, unknown, warning
 from edgesync.plan.diagnosis_cloud import judge_clock
 
+MAKE_ROOM = "Make room: remove what nobody needs, empty the trash (`rbd trash ls`), or add OSDs."
 FULL = frozenset({"OSD_FULL", "POOL_FULL"})
 # What ends in trouble for copies if nobody sees to it; what else Ceph warns of is for whoever runs it.
 OMINOUS = frozenset(
@@ -95,7 +96,7 @@ def _health(site: SiteFacts, monitored: Monitored) -> Iterator[Diagnosis]:
         yield problem(
             "health",
             f"Ceph takes no writes: {_list(full)}.",
-            "Make room: remove what nobody needs, empty the trash (`rbd trash ls`), or add OSDs.",
+            MAKE_ROOM,
             subject=store,
         )
     if ominous:
@@ -112,7 +113,7 @@ def _pulse(site: SiteFacts, pulse: Pulse) -> Iterator[Diagnosis]:
     yield ok(
         "site",
         f"To the monitors, an OSD and back in {1000 * pulse.seconds:.0f} ms; pool {site.ceph.pool} has "
-        f"{pulse.images} RBD images.",
+        f"{counted(pulse.images, 'RBD image')}.",
         subject=site.store,
     )
     if pulse.capacity is None:
@@ -125,10 +126,12 @@ def _pulse(site: SiteFacts, pulse: Pulse) -> Iterator[Diagnosis]:
         return
     fill, room = pulse.capacity.fill(), f"{size(pulse.capacity.available)} of {size(pulse.capacity.total)} free"
     if fill >= site.max_fill:
+        # Then another limit helps nothing.
+        full = fill >= CEPH_FULL or (isinstance(site.monitored, Monitored) and site.monitored.troubles.keys() & FULL)
         yield problem(
             "fill",
             f"The pool is {fill:.0%} full, {room}; at {site.max_fill:.0%} (max_pool_fill) copies wait.",
-            "Make room there, or allow more with max_pool_fill.",
+            MAKE_ROOM if full else "Make room there, or allow more with max_pool_fill.",
             subject=site.store,
         )
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from edgesync.domain.image import REPAIR, UNFINISHED, Image, ImageId
+from edgesync.domain.image import ASIDE, REPAIR, UNFINISHED, Image, ImageId
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.plan.audit import is_image_id
@@ -35,6 +35,11 @@ def unfinished_copies(names: Collection[str]) -> frozenset[ImageId]:
     """Images of which there is a copy, or the replacement of one, that edgesync has begun, and not finished."""
     begun = {ImageId(name.removesuffix(UNFINISHED).removesuffix(REPAIR)) for name in names if name.endswith(UNFINISHED)}
     return names_of_images(begun)
+
+
+def kept_aside(names: Collection[str]) -> frozenset[str]:
+    """Damaged images that a repair has put aside."""
+    return frozenset(name for name in names if ASIDE in name and is_image_id(name.partition(ASIDE)[0]))
 
 
 def listed_at(images: Mapping[ImageId, Image], store: StoreId) -> frozenset[ImageId]:

@@ -48,6 +48,8 @@ async def test_while_glance_is_away_the_daemon_says_so_and_comes_back(stage: Sta
         await stage.fake.stop()
         await stage.until(lambda: bool(daemon.showcase.health.trouble), "trouble noticed")
         assert daemon.showcase.health.remedy
+        noticed = daemon.showcase.at
+        await stage.until(lambda: daemon.showcase.at > noticed, "it goes on trying, and the page goes on counting")
         await stage.fake.start()
         image = stage.add_golden()
         await stage.until_at(image, "dcn0", "dcn1")

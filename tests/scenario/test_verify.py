@@ -17,6 +17,7 @@ from edgesync.domain.site import BreakerState, Defect
 from edgesync.domain.store import StoreId
 from edgesync.errors import RequestError
 from edgesync.expose.gauges import sites
+from edgesync.expose.problems import problems
 from edgesync.expose.requests import PauseRequest, Scope, VerificationRequest
 from tests.scenario.comparing import compared, finding, flattening, outcome, spread, verify
 from tests.scenario.stage import GOLDEN, STORES, Stage, set_stage
@@ -127,7 +128,7 @@ async def test_what_a_site_s_disks_have_lost_is_damage_with_its_range_and_made_g
 
 
 async def test_clones_of_a_damaged_copy_are_named_and_live_on(tmp_path: Path) -> None:
-    async with compared(tmp_path) as stage, stage.life():
+    async with compared(tmp_path) as stage, stage.life() as daemon:
         image = await spread(stage)
         stage.blocks["dcn0"].contents(image).corrupt(MIB)
         stage.pools.clone("dcn0", image, "vms/disk-7")
@@ -138,6 +139,12 @@ async def test_clones_of_a_damaged_copy_are_named_and_live_on(tmp_path: Path) ->
         assert stage.blocks["dcn0"].data(image) == stage.blocks["dcn1"].data(image)
         (kept,) = [name for name in stage.pool("dcn0").images if name.startswith(f"{image}.damaged.")]
         assert stage.pool("dcn0").image(kept).children == ("vms/disk-7",)
+
+        def told() -> bool:
+            found = problems(daemon.showcase.picture, daemon.showcase.health)
+            return any("vms/disk-7" in problem.what and kept in problem.remedy for problem in found)
+
+        await stage.until(told, "the next audit sees what was kept")
 
 
 async def test_without_a_manager_everything_comes_from_the_hub(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 from edgesync.domain.block_ports import Blocks
 from edgesync.domain.blocks import Digests
-from edgesync.domain.image import ImageId, replacement_name
+from edgesync.domain.image import ASIDE, ImageId, replacement_name
 from edgesync.domain.ports import Cluster
 from edgesync.domain.store import StoreId
 from edgesync.errors import ConflictError, NotFoundError, TransientError
@@ -144,7 +144,7 @@ class Renewal:
     @property
     def _aside(self) -> str:
         """How the names begin under which damaged images of this copy are kept."""
-        return f"{self._image}.damaged."
+        return f"{self._image}{ASIDE}"
 
     async def _id(self) -> str | None:
         """RBD's own, of what has the copy's name now."""

@@ -69,6 +69,8 @@ class Overview:
     counts: Counter[CopyState]
     # None before the first look at Glance; nothing below is known then.
     at: datetime | None
+    # The present, against which what is wrong is counted.
+    now: datetime | None = None
     matrix: Matrix | None = None
     movements: tuple[Movement, ...] = ()
     # Movements beyond those.
@@ -96,6 +98,7 @@ def overview(showcase: Showcase, lags: Lags, filters: Filters) -> Overview:
         filters=filters,
         counts=counts,
         at=picture.world.at,
+        now=showcase.at,
         matrix=_matrix(picture, filters),
         movements=tuple(moving[:MOST_MOVEMENTS]),
         left=len(moving[MOST_MOVEMENTS:]),

@@ -104,7 +104,7 @@ class Page:
         store = StoreId(request.match_info["store"])
         if store not in picture.world.topology.stores:
             raise NotFoundError(f"Glance has no store {store}", remedy="the front page lists them")
-        shown = await site_page(picture, self._journal, self._lags, store)
+        shown = await site_page(picture, self._showcase.at, self._journal, self._lags, store)
         async with self._turns.taken():
             content = self._rendering.part(
                 "site.html", shown=shown, filters=Filters(), failed_kinds=FAILED_KINDS, operator=_operator(request)

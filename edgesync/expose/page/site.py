@@ -24,12 +24,14 @@ class SitePage:
     # For what it waits, by policy.
     waits: tuple[Wait, ...]
     events: tuple[Event, ...]
+    # The present, against which what is wrong is counted; and when this was seen.
+    now: datetime
     at: datetime
     # Whether the site itself is paused.
     paused: bool
 
 
-async def site_page(picture: Picture, journal: Journal, lags: Lags, store: StoreId) -> SitePage:
+async def site_page(picture: Picture, now: datetime, journal: Journal, lags: Lags, store: StoreId) -> SitePage:
     paused = any(pause.store == store and pause.image is None for pause in picture.ledger.pauses)
     events = await journal.history(HistoryFilter(store=store, limit=EVENTS))
     waits = waits_of(picture, lags)
@@ -37,6 +39,7 @@ async def site_page(picture: Picture, journal: Journal, lags: Lags, store: Store
         site=store_view(picture, store, waits),
         waits=waits.get(store, ()),
         events=events,
+        now=now,
         at=picture.world.at,
         paused=paused,
     )

@@ -18,6 +18,7 @@ from edgesync.expose.page.filters import Filters
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.problems import problems
 from edgesync.expose.views import ProblemView
+from edgesync.plan.diagnosis import counted
 
 # Failures that are looked at one by one.
 LOOKED_AT = 2000
@@ -43,6 +44,8 @@ class Trouble:
     left: int
     # How many of all are bad.
     wrong: int
+    # Nothing is wrong, and somebody has paused something.
+    paused: bool
     # The answer in one sentence.
     headline: str
     since: datetime | None
@@ -67,6 +70,7 @@ def trouble_of(
         folded=tuple(lines[FIRST : FIRST + FOLDED]),
         left=len(lines[FIRST + FOLDED :]),
         wrong=len(wrong),
+        paused=not wrong and picture is not None and bool(picture.ledger.pauses),
         headline=_headline(len(wrong), picture, counts),
         since=min(began, default=None),
     )
@@ -79,8 +83,17 @@ def _headline(wrong: int, picture: Picture | None, counts: Mapping[CopyState, in
         return "edgesync has not finished its first look at Glance"
     if coming := counts.get(CopyState.COPYING, 0) + counts.get(CopyState.WAITING, 0):
         copies = "1 copy is" if coming == 1 else f"{coming:,} copies are"
-        return f"Nothing is wrong; {copies} still to come"
-    return "All is well: every wanted copy is there"
+        return f"Nothing is wrong{_paused(picture)}; {copies} still to come"
+    return f"All is well{_paused(picture)}: every wanted copy is there"
+
+
+def _paused(picture: Picture) -> str:
+    pauses = picture.ledger.pauses
+    if any(pause.image is None and pause.store is None for pause in pauses):
+        return ", and everything is paused"
+    if pauses:
+        return f", and {counted(len(pauses), 'pause')} {'is' if len(pauses) == 1 else 'are'} in force"
+    return ""
 
 
 def _failed(picture: Picture) -> Iterator[Line]:

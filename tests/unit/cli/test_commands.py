@@ -101,6 +101,16 @@ def test_wrong_usage_is_exit_code_2(edgesync: Edgesync, arguments: tuple[str, ..
     assert edgesync(*arguments).code == 2
 
 
+def test_config_check_counts_what_it_has_read(edgesync: Edgesync, tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.yaml"
+    file.write_text(
+        "hub: central\npolicies: [{name: golden, match: {tags: [golden]}, stores: all}]\n"
+        "stores: {dcn0: {max_concurrent: 2}}\n"
+    )
+    checked = edgesync("--config", str(file), "config", "check")
+    assert checked.out == "ok: hub central, 1 policy, 1 store with settings of its own\n"
+
+
 def test_config_check_and_show(edgesync: Edgesync, tmp_path: Path) -> None:
     file = tmp_path / "edgesync.yaml"
     file.write_text("hub: central\njournal: {url: 'postgresql+asyncpg://edgesync:secret@db/edgesync'}\n")

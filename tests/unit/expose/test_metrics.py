@@ -224,6 +224,7 @@ def test_what_alerts_count_begins_at_zero_so_that_the_first_one_counts() -> None
         'edgesync_login_duration_seconds_count{result="refused"} 0.0',
         'edgesync_journal_errors_total{kind="read"} 0.0',
         'edgesync_verifications_total{result="failed",store="dcn0"} 0.0',
+        'edgesync_verifications_total{result="damaged",store="dcn0"} 0.0',
     } <= lines(metrics)
 
 

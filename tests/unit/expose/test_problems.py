@@ -9,14 +9,14 @@ from prometheus_client import generate_latest
 
 from edgesync.domain.copy import Progress, Stall, StallCause
 from edgesync.domain.job import CopyResult, StoreResult, Work
-from edgesync.domain.site import BreakerState, Defect
-from edgesync.domain.store import StoreId, StoreSettings
+from edgesync.domain.site import BreakerState, Defect, Kept
+from edgesync.domain.store import Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
 from edgesync.expose.metrics import Metrics
 from edgesync.expose.picture import ConfigHealth, Health, Picture, Showcase
 from edgesync.expose.problems import problems
 from edgesync.expose.stores import store_views
-from tests.builders import NOW, attempt, image, policy, situation
+from tests.builders import NOW, attempt, image, job, policy, situation, topology
 from tests.unit.expose.pictures import finding, pause, picture_of, site
 
 WELL = Health(started_at=NOW)
@@ -88,6 +88,70 @@ def test_the_daemons_own_trouble_comes_before_everything() -> None:
     assert (first.what, first.remedy) == ("Glance is away", "look at it")
     assert "refused; what was read at 2026-03-01 12:00:00Z goes on: edgesync.yaml:3:1" in second.what
     assert "config check" in second.remedy
+
+
+def test_disks_that_were_cloned_from_damaged_data_stay_a_problem_until_they_are_rebuilt() -> None:
+    mended = replace(site("dcn1"), kept=(Kept(name="id-img.damaged.7", children=("vms/vm-7_disk", "vms/vm-9_disk")),))
+    picture = picture_of(situation(image()), sites=[mended])
+    (found,) = problems(picture, WELL)
+    assert found.bad
+    assert found.what == (
+        "2 disks were cloned from damaged data at dcn1, and may show it: vms/vm-7_disk, vms/vm-9_disk"
+    )
+    assert "move id-img.damaged.7 to the trash" in found.remedy
+    assert store_views(picture)[2].problems == [found]
+    rebuilt = replace(mended, kept=(Kept(name="id-img.damaged.7"),))
+    (left,) = problems(picture_of(situation(image()), sites=[rebuilt]), WELL)
+    assert not left.bad
+    assert left.remedy.startswith("move id-img.damaged.7 to the trash")
+    many = replace(mended, kept=(Kept(name="id-img.damaged.7", children=tuple(f"vms/{n}" for n in range(30))),))
+    (short,) = problems(picture_of(situation(image()), sites=[many]), WELL)
+    assert short.what.endswith(" and 20 more")
+
+
+def test_a_pool_that_is_really_full_needs_room_and_not_another_limit() -> None:
+    sites = [site("central", used=GIB), site("dcn0", used=96 * GIB, available=4 * GIB)]
+    hub, edge = problems(picture_of(situation(image()), sites=sites), WELL)
+    assert hub.what.startswith("the pool of central is 100% full, and copies stop at 85%; Ceph itself takes no writes")
+    assert "uploads" in hub.what
+    assert "uploads" not in edge.what
+    for problem in (hub, edge):
+        assert problem.remedy.startswith("make room: empty the trash")
+        assert "max_pool_fill" not in problem.remedy
+
+
+def test_a_policy_that_names_a_store_that_glance_does_not_list_is_the_first_thing_told() -> None:
+    images = [image(name, stores=("central", "dcn0", "dcn1")) for name in ("a", "b")]
+    wanting = situation(*images, policies=[policy(stores=["dcn0", "dcn7"])])
+    showcase = Showcase(health=WELL)
+    showcase.picture = picture_of(wanting, pauses=[pause()])
+    first, _ = problems(showcase.picture, WELL)
+    assert first.bad
+    assert (
+        first.what == f"policy {policy().name} wants copies at dcn7, which Glance does not list: 2 copies wait for it"
+    )
+    assert first.remedy == (
+        "take dcn7 out of its stores and reload; or add dcn7 to enabled_backends of every glance-api"
+    )
+    assert first.store is None, "the page has nothing of it to link to"
+    lines = generate_latest(Metrics(showcase).registry).decode().splitlines()
+    assert 'edgesync_waiting_copies{reason="no-such-store",store="dcn7"} 2.0' in lines
+    assert 'edgesync_waiting_copies{reason="no-such-store",store="dcn0"} 0.0' in lines
+    assert sum("edgesync_waiting_copies" in line and "dcn7" in line for line in lines) == 1
+
+
+def test_all_policies_that_want_a_read_only_store_are_named_and_a_job_is_no_policy() -> None:
+    one = image(stores=("central",))
+    archive = Store(id=StoreId("archive"), type="rbd", read_only=True)
+    stores = Topology(stores={**topology().stores, archive.id: archive}, hub=StoreId("central"))
+    both = [policy(name, stores=["archive"]) for name in ("base", "golden")]
+    (found,) = problems(picture_of(situation(one, policies=both, stores=stores)), WELL)
+    assert found.what == "policies base, golden want copies at archive, which is read-only: 1 copy waits for it"
+    assert found.remedy == "take archive out of their stores and reload; or let Glance write there"
+    assert found.store == "archive"
+    (asked,) = problems(picture_of(situation(one, jobs=[job(one, "dcn7")])), WELL)
+    assert asked.what == "a job asks for copies at dcn7, which Glance does not list: 1 copy waits for it"
+    assert "edgesync cancel" in asked.remedy
 
 
 def test_a_hub_that_is_down_says_what_that_means() -> None:

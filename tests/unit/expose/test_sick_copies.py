@@ -55,6 +55,16 @@ def test_what_has_begun_but_was_not_looked_at_yet_does_not_wait() -> None:
     assert "the copy to dcn0 goes first" in second.waiting
 
 
+def test_a_damaged_copy_at_the_hub_leads_to_what_mends_it() -> None:
+    one = image()
+    at_hub = finding(one, "central", Defect.DAMAGED, obstacle="it is at the hub, where edgesync deletes no copy")
+    shown = copy_view(picture_of(situation(one), sites=[site("central", at_hub)]), one, StoreId("central"))
+    assert shown.next.startswith("it is left alone, since it is at the hub, where edgesync deletes no copy: ")
+    assert "`Damaged copies` in the runbook" in shown.next
+    assert "`edgesync verify id-img --store central --deep --wait`" in shown.next
+    assert "rbd info" not in shown.next, "that shows a healthy image"
+
+
 def test_a_broken_copy_says_what_is_wrong_and_where_edgesync_would_mend_it() -> None:
     one = image(stores=("central", "dcn0"))
     picture = picture_of(situation(one), sites=[site("dcn0", finding(one, "dcn0", Defect.UNPROTECTED))])
@@ -83,7 +93,8 @@ def test_what_happens_to_a_broken_copy_is_what_the_plan_says() -> None:
         in copy_view(picture_of(situation(one, attempts=[busy]), sites=[site("dcn0", found)]), one, DCN0).next
     )
     held = site("dcn0", finding(one, "dcn0", Defect.WRONG_SIZE, obstacle="it has clones"))
-    assert "left alone: it has clones" in copy_view(picture_of(situation(one), sites=[held]), one, DCN0).next
+    told = copy_view(picture_of(situation(one), sites=[held]), one, DCN0).next
+    assert told.startswith("it is left alone, since it has clones: look at id-img in dcn0's pool with `rbd info`")
 
 
 def test_an_orphan_is_shown_where_glance_has_no_copy_and_nowhere_else() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edgesync.domain.image import UNFINISHED, ImageId, replacement_name, temporary_name
 from edgesync.domain.job import EventKind
-from edgesync.domain.site import BreakerState, Capacity, Defect, RbdImage
+from edgesync.domain.site import BreakerState, Capacity, Defect, Kept, RbdImage
 from edgesync.errors import PermanentError, TransientError, UnreachableError
 from edgesync.observe import auditing
 from edgesync.observe.auditing import SETTLE
@@ -87,6 +87,35 @@ async def test_the_half_copy_of_a_crash_is_found_and_free_to_be_trashed() -> Non
         (event,) = cloud.sites.events()
         assert (event.kind, event.image, event.store) == (EventKind.ORPHAN_FOUND, name, DCN0)
         assert "trash" in event.message
+
+
+async def test_a_damaged_image_that_was_kept_is_seen_with_what_was_cloned_from_it_until_it_is_gone() -> None:
+    async with watched(Cloud()) as cloud:
+        name = cloud.image(1, CENTRAL, DCN0)
+        kept = f"{name}.damaged.10167709117"
+        pool = cloud.pools[DCN0]
+        pool.put(kept).children = ("vms/vm-7_disk",)
+        pool.put("golden.damaged.1").children = ("vms/vm-8_disk",)
+        await cloud.audited()
+        assert cloud.sites.sites([DCN0])[DCN0].kept == (Kept(name=kept, children=("vms/vm-7_disk",)),)
+        assert cloud.sites.sites([DCN1])[DCN1].kept == ()
+        assert not cloud.findings(DCN0)
+        pool.find(kept).children = ()
+        await cloud.clock.sleep(AUDIT.every + AUDIT.quick)
+        assert cloud.sites.sites([DCN0])[DCN0].kept == (Kept(name=kept),)
+        pool.remove(kept)
+        await cloud.clock.sleep(2 * AUDIT.quick)
+        assert cloud.sites.sites([DCN0])[DCN0].kept == ()
+
+
+async def test_what_a_repair_is_just_putting_away_is_not_kept() -> None:
+    async with watched(Cloud()) as cloud:
+        name = cloud.image(1, CENTRAL, DCN0)
+        cloud.pools[DCN0].put(f"{name}.damaged.1")
+        await cloud.audited()
+        assert cloud.sites.sites([DCN0])[DCN0].kept == ()
+        await cloud.clock.sleep(2 * AUDIT.quick)
+        assert cloud.sites.sites([DCN0])[DCN0].kept != (), "it stays"
 
 
 async def test_after_a_crash_the_orphan_is_free_when_the_lock_expires() -> None:

@@ -22,13 +22,13 @@ from edgesync.errors import ConfigError, EdgesyncError, PermanentError, Unreacha
 from edgesync.plan.diagnosis import Diagnosis, Grade, failed, ok, ordered, problem, some, unknown, warning
 from edgesync.plan.diagnosis_audit import Audited, Mending, judge_audits
 from edgesync.plan.diagnosis_cloud import judge_clock, judge_level, judge_locations, judge_login
-from edgesync.plan.diagnosis_host import judge_daemon, judge_staging
+from edgesync.plan.diagnosis_host import judge_daemon, judge_pauses, judge_staging
 from edgesync.plan.diagnosis_images import Lock, judge_at_hub, judge_formats, judge_locks
 from edgesync.plan.diagnosis_settings import judge_policies, judge_store_settings
 from edgesync.plan.diagnosis_sites import Pulse, SiteFacts, judge_site
 from edgesync.plan.diagnosis_stores import judge_same_cluster, judge_stores, misled
 from edgesync.plan.wants import Wants, update_wants
-from tests.builders import CENTRAL, NOW, image, policy, topology, world
+from tests.builders import CENTRAL, NOW, image, pause, policy, topology, world
 
 GIB = 2**30
 DCN0, DCN1 = StoreId("dcn0"), StoreId("dcn1")
@@ -264,6 +264,15 @@ def test_a_pool_beyond_its_share_is_a_problem_with_its_figures() -> None:
     found = the(judge_site(full), Grade.PROBLEM)
     assert "90% full" in found.found
     assert "10 GiB of 100 GiB free" in found.found
+    assert "max_pool_fill" in found.remedy
+    flagged = replace(
+        full, monitored=Monitored(fsid="a", for_rbd=True, health="HEALTH_ERR", troubles={"OSD_FULL": "1"})
+    )
+    packed = replace(WELL, pulse=Pulse(seconds=0.1, capacity=Capacity(used=95 * GIB, available=5 * GIB), images=1))
+    for really in (flagged, packed):
+        told = next(found for found in judge_site(really) if found.check == "fill")
+        assert told.remedy.startswith("Make room: ")
+        assert "max_pool_fill" not in told.remedy
     blind = replace(WELL, pulse=Pulse(seconds=0.1, capacity=None, images=1))
     assert the(judge_site(blind), Grade.UNKNOWN).check == "fill"
 
@@ -425,6 +434,19 @@ def test_the_daemon_s_own_trouble_is_passed_on() -> None:
     told = judge_daemon("here", {"trouble": "Glance is away", "remedy": "Mend Glance."})
     assert (told.grade, told.remedy) == (Grade.PROBLEM, "Mend Glance.")
     assert judge_daemon("here", PermanentError("no daemon", remedy="start it")).grade is Grade.WARNING
+
+
+def test_pauses_are_named_with_what_lifts_them() -> None:
+    assert list(judge_pauses(())) == []
+    told = the(judge_pauses((pause(reason="change 4711"),)), Grade.WARNING)
+    assert told.found == "Everything is paused by alice since 2026-03-01 12:00:00Z: change 4711."
+    assert told.remedy == "If that is over: `edgesync resume --all`."
+    several = the(judge_pauses((pause(store="dcn0"), pause(of=image()))), Grade.WARNING)
+    assert several.found == "2 pauses are in force: store dcn0, image id-img."
+    assert [line.split(" -> ")[1] for line in several.details] == [
+        "edgesync resume --store dcn0",
+        "edgesync resume --image id-img",
+    ]
 
 
 def test_short_ways_to_write_a_diagnosis() -> None:

@@ -117,6 +117,16 @@ def test_a_daemon_that_was_never_scraped_is_noticed(tmp_path: Path) -> None:
     judge(tmp_path, at_a_time("EdgesyncDown", case, [{"exp_labels": labels, "exp_annotations": annotations}]))
 
 
+def test_a_copy_that_was_mended_between_two_scrapes_is_told_as_damaged_all_the_same(tmp_path: Path) -> None:
+    expected = firing("EdgesyncCopyDamaged")["alert_rule_test"][0]["exp_alerts"]
+    series = {
+        'edgesync_verifications_total{store="dcn0",result="damaged"}': "0x5 1x60",
+        'edgesync_findings{store="dcn0",defect="damaged"}': "0x65",
+    }
+    cases = [{"series": series, "at": at} for at in ("6m", "50m")]
+    judge(tmp_path, *(at_a_time("EdgesyncCopyDamaged", case, expected) for case in cases))
+
+
 @pytest.mark.parametrize("alert", sorted(alerts()))
 def test_every_alert_has_what_a_person_needs(alert: str) -> None:
     rule = alerts()[alert]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from aiohttp import ClientResponse
@@ -55,6 +56,9 @@ async def test_a_new_picture_is_told_once_and_in_between_nothing() -> None:
         assert await heard(answer) == CHANGE
         await silent(answer)
         shown.health = replace(shown.health, trouble="Glance does not answer")
+        assert await heard(answer) == CHANGE
+        # For how long: that is counted on with each try.
+        shown.health = replace(shown.health, tried_at=NOW + timedelta(seconds=30))
         assert await heard(answer) == CHANGE
 
 

@@ -13,6 +13,8 @@ import pytest
 from edgesync.domain.copy import CopyState, Failure
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import EventKind
+from edgesync.domain.pause import Pause
+from edgesync.domain.site import BreakerState
 from edgesync.domain.store import StoreId
 from edgesync.expose.lag import Lags
 from edgesync.expose.page.filters import Filters
@@ -20,7 +22,7 @@ from edgesync.expose.page.overview import overview
 from edgesync.expose.page.rendering import assets, share, span, stamp
 from edgesync.expose.page.trouble import FIRST, FOLDED
 from edgesync.expose.picture import ConfigHealth, Picture
-from tests.builders import NOW, failure, image, policy, situation, topology
+from tests.builders import NOW, failure, image, pause, policy, situation, topology
 from tests.unit.expose.page.sights import (
     HOSTILE,
     WHERE,
@@ -33,7 +35,7 @@ from tests.unit.expose.page.sights import (
     text,
     well,
 )
-from tests.unit.expose.pictures import picture_of
+from tests.unit.expose.pictures import picture_of, site
 
 MARKUP = re.compile(r"<[^>]+>")
 
@@ -145,6 +147,38 @@ async def test_a_healthy_cloud_says_so() -> None:
     assert "Nothing is being copied." in plain(html)
 
 
+@pytest.mark.parametrize(
+    ("pauses", "said"),
+    [
+        ([pause()], "All is well, and everything is paused: every wanted copy is there"),
+        ([pause(store="dcn0")], "All is well, and 1 pause is in force: every wanted copy is there"),
+        (
+            [pause(store="dcn0"), pause(store="dcn1")],
+            "All is well, and 2 pauses are in force: every wanted copy is there",
+        ),
+    ],
+)
+async def test_what_is_paused_is_not_simply_well(pauses: list[Pause], said: str) -> None:
+    case = situation(image(stores=("central", "dcn0", "dcn1")), policies=[policy()])
+    async with client_of(application(showcase(picture_of(case, pauses=pauses)))) as client:
+        html = await text(client, "/")
+    (headline,) = re.findall(r'<span id="headline".*?</h1>', html, re.DOTALL)
+    assert said in plain(headline)
+    assert "✓" not in headline
+    assert "good" not in headline
+
+
+async def test_how_long_glance_has_been_away_is_counted_on_though_nobody_sees_more() -> None:
+    away = {"trouble": "Glance is away", "remedy": "look at it", "tried_at": NOW + timedelta(seconds=38)}
+    dead = site("dcn1", state=BreakerState.OPEN, since=NOW - timedelta(seconds=2), cause="no mon answers")
+    case = situation(image(stores=("central", "dcn0", "dcn1")), policies=[policy()])
+    async with client_of(application(showcase(picture_of(case, sites=[dead]), **away))) as client:
+        html = plain(await text(client, "/"))
+        site_html = plain(await text(client, "/stores/dcn1"))
+    assert "Glance is away for 38 s" in html
+    assert "for 40 s" in site_html
+
+
 def test_copies_to_come_are_nothing_wrong() -> None:
     picture = picture_of(situation(image(stores=("central", "dcn0")), policies=[policy()]))
     trouble = overview(showcase(picture), Lags(), Filters()).trouble
@@ -234,7 +268,10 @@ async def test_a_sites_page_tells_findings_and_what_happens_next() -> None:
         html = await text(client, "/stores/dcn0")
         fine = await text(client, "/stores/central")
     findings = rows(html, "findings")
-    assert findings["id-sles-15"][2] == "it is left alone: a client has it open"
+    assert findings["id-sles-15"][2] == (
+        "it is left alone, since a client has it open: look at id-sles-15 in dcn0's pool with `rbd info`, and "
+        "remove it if nobody needs it"
+    )
     assert "1 copy is broken at dcn0" in plain(html)
     assert "Nothing is wrong here." in plain(fine)
 
