@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from deploy.lab.tamper import trash_list
 from tests.lab.contents import BLOCK, GIB, MIB, Content, copies, full, held, noise
 from tests.lab.daemon import EDGES, SITES, DaemonProcess
 
-# Of different sizes, or one would be layered on another.
 CONTENTS = {
     "1 byte": full(1),
     "4 MiB + 1": full(4 * MIB + 1),
@@ -41,7 +41,9 @@ SPARSE_SHA512 = (
 
 
 def put(mover: DaemonProcess, content: Content, folder: Path) -> str:
-    image = mover.put_file(content.file(folder), name=f"of-{content.size}-bytes")
+    """Upload it under a name like no other's: what is called alike would be layered on one another."""
+    name = "".join(string.ascii_lowercase[int(digit)] for digit in str(content.size))
+    image = mover.put_file(content.file(folder), name=name)
     assert mover.show(image)["os_hash_value"] == content.sha512
     return image
 
