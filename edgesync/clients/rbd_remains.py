@@ -7,6 +7,7 @@ object `rbd_id.NAME` with its id, by which it is opened, and a header.
 - A rename makes the id object of the new name, changes the directory, and removes the old one's: killed in between, two
   names open the same image, and RBD refuses to rename it ever after.
 - What was not made to its end has a name or a place in the directory, and no header: it can't be opened, nor made.
+- What is moved into the trash loses its id object first and its place in the directory last.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import struct
 
 import rados
+import rbd
 
 from edgesync.clients.ceph_connection import Session
 
@@ -27,7 +29,8 @@ _LONGEST = 8192
 def tidy(session: Session, name: str, other: str) -> str:
     """Undo the half of a rename between two names, or what is left under `name` of an image that was never whole.
 
-    Returns what was done, as a clause; empty: nothing was left. What has a header is never touched.
+    Returns what was done, as a clause; empty: nothing was left. Whatever has a header can be opened or is in the trash
+    afterwards: no data are lost sight of.
     """
     pool = session.pool
     # By which it is opened, and as the directory has it: the one is None where there is no such object, empty where
@@ -42,11 +45,14 @@ def tidy(session: Session, name: str, other: str) -> str:
         return f"a rename that somebody had begun was undone: {stale} was a second name of an image"
     if own and _is_there(pool, f"rbd_header.{own}"):
         return ""
+    if own is None and listed and _is_there(pool, f"rbd_header.{listed}") and not _in_trash(pool, listed):
+        pool.write_full(_id_object(name), _text(listed))
+        return f"{name} was listed and could not be opened: it has its id again"
     if listed is not None:
         pool.execute(DIRECTORY, "rbd", "dir_remove_image", _text(name) + _text(listed))
     if own is not None:
         pool.remove_object(_id_object(name))
-    return f"{name} was no image, only the beginning of one: it was removed"
+    return f"{name} was the name of no image any more, or not yet: it is free again"
 
 
 def _id_object(name: str) -> str:
@@ -75,6 +81,11 @@ def _is_there(pool: rados.Ioctx, name: str) -> bool:
     except rados.ObjectNotFound:
         return False
     return True
+
+
+def _in_trash(pool: rados.Ioctx, image_id: str) -> bool:
+    """Who moves an image there takes its name away last."""
+    return any(entry["id"] == image_id for entry in rbd.RBD().trash_list(pool))
 
 
 def _text(text: str) -> bytes:

@@ -165,6 +165,19 @@ class LabDriver:
 
         await asyncio.to_thread(make)
 
+    async def leave_half_trashed(self, name: str, *, trashed: bool) -> None:
+        def move() -> None:
+            place = self._pool.read(f"rbd_id.{name}")
+            if not trashed:
+                self._pool.remove_object(f"rbd_id.{name}")
+                return
+            rbd.RBD().trash_move(self._pool, name, 0)
+            # As Ceph writes a text: its length, then its bytes.
+            text = len(name).to_bytes(4, "little") + name.encode()
+            self._pool.execute("rbd_directory", "rbd", "dir_add_image", text + place)
+
+        await asyncio.to_thread(move)
+
     async def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
         def rename() -> None:
             if listed:

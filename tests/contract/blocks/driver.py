@@ -65,6 +65,10 @@ class Driver(Protocol):
         """Somebody makes it, and is killed before it has a header: it has its name, and a place in the list or none."""
         ...
 
+    async def leave_half_trashed(self, name: str, *, trashed: bool) -> None:
+        """Its id object is gone, its place in the list is not; `trashed`: it is in the trash already."""
+        ...
+
     async def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
         """Somebody renames it, and is killed, before or after the list has the new name."""
         ...

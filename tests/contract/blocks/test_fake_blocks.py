@@ -67,6 +67,9 @@ class FakeDriver:
     async def leave_half_made(self, name: str, *, listed: bool) -> None:
         self.fake.leave_half_made(name, listed=listed)
 
+    async def leave_half_trashed(self, name: str, *, trashed: bool) -> None:
+        self.fake.leave_half_trashed(name, trashed=trashed)
+
     async def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
         self.fake.leave_half_renamed(name, to, listed=listed)
 

@@ -140,6 +140,26 @@ class Writing:
         await blocks.create(name, layout(MIB))
         assert await driver.data(name, snapshot=False) == bytes(MIB)
 
+    async def test_what_is_in_the_trash_already_loses_its_name(self, blocks: Blocks, driver: Driver) -> None:
+        name = a_name()
+        await driver.put(name, noise(MIB))
+        await driver.leave_half_trashed(name, trashed=True)
+        with pytest.raises(ConflictError):
+            await blocks.create(name, layout(MIB))
+        await blocks.tidy(name, a_name())
+        assert await driver.trashed(name)
+        await blocks.create(name, layout(MIB))
+        assert await driver.data(name, snapshot=False) == bytes(MIB)
+
+    async def test_what_is_whole_can_be_opened_again(self, blocks: Blocks, driver: Driver) -> None:
+        name = a_name()
+        await driver.put(name, noise(MIB))
+        await driver.leave_half_trashed(name, trashed=False)
+        with pytest.raises(NotFoundError):
+            await blocks.parent(name)
+        await blocks.tidy(name, a_name())
+        assert await driver.data(name) == noise(MIB)
+
     async def test_whole_images_and_none_are_left_as_they_are(self, blocks: Blocks, driver: Driver) -> None:
         one, other = a_name(), a_name()
         await blocks.tidy(one, other)

@@ -97,6 +97,14 @@ class FakeBlocks:
         """Whoever made it was killed: it can be neither opened nor made."""
         self.cluster.remains[name] = listed
 
+    def leave_half_trashed(self, name: str, *, trashed: bool) -> None:
+        """It is listed and can't be opened."""
+        self.leave_half_made(name)
+        if trashed:
+            self.cluster.bin(name)
+        else:
+            self.cluster.nameless[name] = self.cluster.images.pop(name)
+
     def leave_half_renamed(self, name: str, to: str, *, listed: bool) -> None:
         """Whoever renamed it was killed, before (`listed`: after) the directory had the new name: it has two."""
         image = self.cluster.images[to] = self.cluster.images[name]
@@ -240,6 +248,8 @@ class FakeBlocks:
     async def tidy(self, name: str, other: str) -> None:
         await self._reach("tidy", f"look what is left of RBD image {name}", name)
         self.cluster.remains.pop(name, None)
+        if (nameless := self.cluster.nameless.pop(name, None)) is not None:
+            self.cluster.images[name] = nameless
         one, two = self.cluster.images.get(name), self.cluster.images.get(other)
         if one is not None and one is two:
             del self.cluster.images[other if one.name == name else name]

@@ -63,6 +63,8 @@ class FakeCluster:
         self.trashed: list[Trashed] = []
         # Images that were never made whole, and whether they are listed: they can be neither opened nor made.
         self.remains: dict[str, bool] = {}
+        # Whole ones that are listed, and can't be opened by their names.
+        self.nameless: dict[str, PoolImage] = {}
         self.total = total
         # Bytes that something else than images occupies.
         self.other = 0
