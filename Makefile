@@ -18,7 +18,7 @@ TESTING := postgresql chromium systemd-container
 help:
 	@echo "make demo        a real three-site cloud on this machine, and edgesync copying images in it (KEEP=1: leave it)"
 	@echo "make test        unit, contract, scenario, browser and lab tests"
-	@echo "make soak        hours of rivals, killed daemons and labs, and random worlds"
+	@echo "make soak        hours of rivals, killed daemons and random worlds"
 	@echo "make check       format, lint, types, layers, dependencies"
 	@echo "make venv        $(BIN)/edgesync, ready to run"
 	@echo "make bench       benchmarks"
@@ -49,8 +49,7 @@ test: venv lab-install
 
 # The long forms of what `make test` runs in short: rivals and random kills in the lab, then hours of random worlds.
 soak: venv lab-install
-	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 \
-		$(addprefix tests/lab/, test_recovery.py test_rbd_rivals.py test_rbd_cut.py test_lab_services.py)
+	EDGESYNC_SOAK=1 $(BIN)/pytest -q --timeout 7200 tests/lab/test_recovery.py tests/lab/test_rbd_rivals.py tests/lab/test_rbd_cut.py
 	EDGESYNC_SOAK=1 $(BIN)/pytest -q -n 2 tests/scenario/test_model.py
 
 check: venv

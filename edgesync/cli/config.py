@@ -8,7 +8,7 @@ import click
 
 from edgesync.cli.context import Context, pass_context
 from edgesync.config import show as shown
-from edgesync.plan.diagnosis import counted
+from edgesync.domain.words import counted
 
 
 @click.group()

@@ -12,9 +12,9 @@ import structlog
 from edgesync.config import Settings, needs_restart
 from edgesync.daemon.compose import Daemon
 from edgesync.domain.job import Event, EventKind
+from edgesync.domain.words import counted
 from edgesync.errors import ConfigError, EdgesyncError
 from edgesync.expose.picture import ConfigHealth
-from edgesync.plan.diagnosis import counted
 
 log = structlog.get_logger(__name__)
 

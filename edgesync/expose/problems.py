@@ -12,11 +12,11 @@ from datetime import datetime
 from edgesync.domain.pause import Pause
 from edgesync.domain.site import CEPH_FULL, BreakerState, Defect, Site
 from edgesync.domain.store import StoreId, StoreRole
+from edgesync.domain.words import counted, some_of
 from edgesync.expose.matrix import ordered_stores
-from edgesync.expose.nowhere import nowhere
+from edgesync.expose.missing_stores import missing_stores
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.views import ProblemView
-from edgesync.plan.diagnosis import counted, some
 
 # Disks that are named in one line.
 CLONES = 10
@@ -31,7 +31,7 @@ def problems(picture: Picture | None, health: Health) -> list[ProblemView]:
         return found
     down = [_down(picture, store) for store in ordered_stores(picture) if not picture.admits(store)]
     found += down
-    found += picture.once(nowhere)
+    found += picture.once(missing_stores)
     seen = {problem.what for problem in down}
     for store in ordered_stores(picture):
         found += [problem for problem in store_problems(picture, store) if problem.what not in seen]
@@ -152,11 +152,11 @@ def _kept(site: Site) -> Iterator[ProblemView]:
     clones = [clone for kept in site.kept for clone in kept.children]
     if clones:
         was = "disk was" if len(clones) == 1 else "disks were"
-        names = some([kept.name for kept in site.kept if kept.children])
+        names = some_of([kept.name for kept in site.kept if kept.children])
         yield ProblemView(
             bad=True,
             what=f"{len(clones)} {was} cloned from damaged data at {site.store}, and may show it: "
-            f"{some(clones, most=CLONES)}",
+            f"{some_of(clones, most=CLONES)}",
             remedy=f"look at each, and rebuild it where need be; then move {names} to the trash there (Damaged copies "
             "in the runbook)",
             store=site.store,
@@ -166,7 +166,7 @@ def _kept(site: Site) -> Iterator[ProblemView]:
             bad=False,
             what=f"{counted(len(left), 'damaged RBD image')} at {site.store} {'is' if len(left) == 1 else 'are'} kept, "
             f"though nothing is cloned from {'it' if len(left) == 1 else 'them'} any more",
-            remedy=f"move {some(left)} to the trash there (Damaged copies in the runbook)",
+            remedy=f"move {some_of(left)} to the trash there (Damaged copies in the runbook)",
             store=site.store,
         )
 

@@ -8,8 +8,8 @@ from edgesync.domain.action import Start
 from edgesync.domain.image import ImageId
 from edgesync.domain.job import Engine, Work
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import some_of
 from edgesync.expose.picture import Picture
-from edgesync.plan.budget import some_of
 
 
 def engine_of(work: Work, engine: Engine) -> str:

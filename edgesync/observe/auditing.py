@@ -18,13 +18,14 @@ import structlog
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import EventKind
 from edgesync.domain.ports import Clock, Journal
-from edgesync.domain.site import Defect, Finding, RbdImage
+from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
 from edgesync.errors import EdgesyncError, TransientError
 from edgesync.observe.inspection import Inspector
-from edgesync.observe.keepsakes import Keepsakes
+from edgesync.observe.kept_images import KeptImages
+from edgesync.observe.layers import Layers
 from edgesync.observe.patience import Alarm
-from edgesync.plan.audit import Look, defect_of, is_image_id, judge, outlook
+from edgesync.plan.audit import Look, defect_of, judge, outlook
 from edgesync.plan.suspects import Doubts, doubts_about, listed_at, names_of_images, suspects, unfinished_copies
 
 log = structlog.get_logger(__name__)
@@ -97,9 +98,6 @@ class Auditor:
         self._bad_sign = bad_sign
         self._findings: dict[ImageId, Finding] = {}
         self._view: Mapping[ImageId, Finding] | None = None
-        # By image: those at this store that are layered on it.
-        self._layered: dict[ImageId, tuple[ImageId, ...]] = {}
-        self._bases: Mapping[ImageId, ImageId] | None = None
         self._doubts = Doubts()
         self._left: list[ImageId] = []
         self._turning = asyncio.Lock()
@@ -107,7 +105,8 @@ class Auditor:
         # Images of which the last pass saw an unfinished copy; and of which the one before did, too.
         self._begun: frozenset[ImageId] = frozenset()
         self.unfinished: frozenset[ImageId] = frozenset()
-        self.keepsakes = Keepsakes()
+        self.layers = Layers()
+        self.kept = KeptImages()
         self._alarm = Alarm(clock)
         # The newest look at each image that is being looked at.
         self._looking: dict[ImageId, object] = {}
@@ -120,13 +119,6 @@ class Auditor:
         if self._view is None:
             self._view = MappingProxyType(dict(self._findings))
         return self._view
-
-    @property
-    def bases(self) -> Mapping[ImageId, ImageId]:
-        """What each layered copy was on top of when that was last looked at."""
-        if self._bases is None:
-            self._bases = {image: base for base, images in self._layered.items() for image in images}
-        return self._bases
 
     async def run(self) -> None:
         """Audit for ever, when it is time and the site answers."""
@@ -198,10 +190,9 @@ class Auditor:
     def forget(self) -> None:
         """There is nothing to compare with any more."""
         self._findings.clear()
-        self._layered.clear()
-        self._bases = None
+        self.layers.keep(())
         self._begun = self.unfinished = frozenset()
-        self.keepsakes.forget()
+        self.kept.forget()
         self._view = None
         self.audited_at = None
 
@@ -213,13 +204,14 @@ class Auditor:
         # Seen twice: one that is just being finished is out of our way soon.
         begun, self._begun = self._begun, unfinished_copies(names)
         self.unfinished = begun & self._begun
+        self.layers.keep(there)
         listed = listed_at(images, self.store)
         if full:
             self._left = await self._ours(there - images.keys())
         self._doubts = doubts_about(there, listed, self._left)
         again, self._again = frozenset(self._again), set()
         met = _Pass()
-        await self._each(self.keepsakes.due(names, full=full), self._look_at_kept, met)
+        await self._each(self.kept.due(names, full=full), self._look_at_kept, met)
         await self._each(suspects(there, listed, self._findings, full=full) | again, self._triage, met)
         if met.fresh and not met.over:
             await self._clock.sleep(SETTLE)
@@ -261,7 +253,7 @@ class Auditor:
         """The cheap look, by what was last known of the image; a good copy needs no more."""
         shown = self.images.get(image) if self.images is not None else None
         rbd = await self._inspector.rbd(image, self.store)
-        self._note_layers(image, rbd)
+        self.layers.note(image, rbd)
         damage = await self._inspector.damage(image, self.store, rbd)
         if defect_of(Look(name=image, store=self.store, image=shown, rbd=rbd, damage=damage)) is None:
             self._note(image, None)
@@ -271,22 +263,10 @@ class Auditor:
             met.fresh.append(image)
 
     async def _look_at_kept(self, name: str, _: _Pass) -> None:
-        self.keepsakes.note(name, await self._inspector.rbd(name, self.store))
+        self.kept.note(name, await self._inspector.rbd(name, self.store))
 
     async def _confirm(self, image: ImageId, _: _Pass) -> None:
         await self.examine(image)
-
-    def _note_layers(self, image: ImageId, rbd: RbdImage | None) -> None:
-        """Disks that were cloned from it are none of them: their names are no image's."""
-        names = (clone.rpartition("/")[2] for clone in rbd.children) if rbd is not None else ()
-        layered = tuple(ImageId(name) for name in names if is_image_id(name))
-        if layered == self._layered.get(image, ()):
-            return
-        self._bases = None
-        if layered:
-            self._layered[image] = layered
-        else:
-            del self._layered[image]
 
     def _note(self, image: ImageId, finding: Finding | None) -> None:
         """Remember what was found of a copy, and tell what is new."""

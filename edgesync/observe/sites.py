@@ -211,9 +211,9 @@ class Sites:
             refusal=post.prober.refusal,
             capacity=post.prober.capacity,
             findings=post.auditor.findings,
-            bases=post.auditor.bases,
+            bases=post.auditor.layers.bases,
             unfinished=post.auditor.unfinished,
-            kept=post.auditor.keepsakes.view,
+            kept=post.auditor.kept.view,
             audited_at=post.auditor.audited_at,
             verified=self._inspector.verified.of(store),
         )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, AttemptId
 from edgesync.domain.site import BreakerState, Site
 from edgesync.domain.store import StoreId, StoreSettings
+from edgesync.domain.words import NAMED, some_of
 
 NOTHING: frozenset[StoreId] = frozenset()
-# Sites that a sentence names before it only counts them.
-NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +144,7 @@ class Room:
             (store,) = stores
             return self._figures(store, size)
         return some_of(
-            [f"{store}: {self._figures(store, size)}" for store in sorted(stores)[:NAMED]], len(stores), "; "
+            [f"{store}: {self._figures(store, size)}" for store in sorted(stores)[:NAMED]], len(stores), between="; "
         )
 
     def _figures(self, store: StoreId, size: int) -> str:
@@ -155,12 +154,6 @@ class Room:
             full += f", {gib(coming)} are on their way"
         limit = f"max_pool_fill, {self._budget.settings(store).max_pool_fill:.0%}"
         return f"{full}; {gib(size)} more would pass {limit}" if size else f"{full}: beyond {limit}"
-
-
-def some_of(names: Sequence[str], number: int | None = None, between: str = ", ") -> str:
-    """The first few of `number` things in a sentence, and how many more there are."""
-    more = (len(names) if number is None else number) - NAMED
-    return between.join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def gib(size: int) -> str:

@@ -87,16 +87,6 @@ def ordered(diagnoses: Iterable[Diagnosis]) -> tuple[Diagnosis, ...]:
     return tuple(sorted(diagnoses, key=lambda diagnosis: _RANK[diagnosis.grade]))
 
 
-def some(names: Sequence[str], *, most: int = 3) -> str:
-    """The first few, and how many there are beside them."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def size(number: float) -> str:
     """Bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -10,8 +10,9 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Repair
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import counted, some_of
 from edgesync.plan.audit import outlook
-from edgesync.plan.diagnosis import Diagnosis, Grade, counted, ok, some, unknown
+from edgesync.plan.diagnosis import Diagnosis, Grade, ok, unknown
 from edgesync.plan.wants import Wants
 
 _WORDS = {
@@ -88,7 +89,7 @@ def _told(findings: list[Finding], images: Mapping[ImageId, Image], mending: Men
     if len(findings) == 1:
         found = f"{names[0]}: {first.detail}"
     else:
-        found = f"{counted(len(findings), *_WORDS[first.defect])}: {some(names)}"
+        found = f"{counted(len(findings), *_WORDS[first.defect])}: {some_of(names)}"
     return Diagnosis(
         # What passes by itself may be an import under way.
         grade=Grade.WARNING if first.passing else Grade.PROBLEM,

@@ -7,8 +7,9 @@ from typing import Any
 
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.pause import Pause
+from edgesync.domain.words import counted, some_of
 from edgesync.errors import EdgesyncError
-from edgesync.plan.diagnosis import Diagnosis, counted, failed, ok, problem, said, size, some, unknown, warning
+from edgesync.plan.diagnosis import Diagnosis, failed, ok, problem, said, size, unknown, warning
 from edgesync.plan.wants import Wants
 
 
@@ -31,7 +32,7 @@ def judge_pauses(pauses: tuple[Pause, ...]) -> Iterator[Diagnosis]:
     elif pauses:
         yield warning(
             "pauses",
-            f"{counted(len(pauses), 'pause')} are in force: {some([pause.scope for pause in pauses])}.",
+            f"{counted(len(pauses), 'pause')} are in force: {some_of([pause.scope for pause in pauses])}.",
             "`edgesync resume` lifts those that are over.",
             details=[f"{line} -> {pause.resume}" for line, pause in zip(told, pauses, strict=True)],
         )

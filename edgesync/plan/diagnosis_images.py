@@ -8,17 +8,9 @@ from datetime import datetime
 
 from edgesync.domain.image import Image, ImageId, ImportTask
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import counted, some_of
 from edgesync.errors import EdgesyncError
-from edgesync.plan.diagnosis import (
-    Diagnosis,
-    counted,
-    failed,
-    ok,
-    problem,
-    some,
-    unknown,
-    warning,
-)
+from edgesync.plan.diagnosis import Diagnosis, failed, ok, problem, unknown, warning
 from edgesync.plan.wants import Want, Wants
 
 
@@ -38,7 +30,7 @@ def judge_formats(images: Iterable[Image]) -> Diagnosis:
     others = [image for image in images if image.active and image.disk_format != "raw"]
     if not others:
         return ok("formats", "All images are raw, so that VMs can be cloned from them copy-on-write.")
-    names = some([f"{_called(image)} ({image.disk_format})" for image in others])
+    names = some_of([f"{_called(image)} ({image.disk_format})" for image in others])
     return warning(
         "formats",
         f"{counted(len(others), 'image is', 'images are')} not raw, so that every VM at an edge downloads and converts "
@@ -57,7 +49,7 @@ def judge_at_hub(
         yield ok("images at hub", f"Every image that a policy wants at an edge is at {hub}.")
         return
     found = f"{counted(len(away), 'wanted image is', 'wanted images are')} not at {hub}, where copies come from"
-    names = f"{some([_called(image) for image in away])}."
+    names = f"{some_of([_called(image) for image in away])}."
     details = [f"{image.id} {image.name} is at {', '.join(sorted(image.stores))}" for image in away]
     if edge_origin:
         yield warning(
@@ -97,7 +89,7 @@ def judge_locks(
         yield problem(
             "locks",
             f"{counted(len(stale), 'image is', 'images are')} locked by an import that nobody works at any more, "
-            f"probably since its glance-api was killed: {some([_held(lock) for lock in stale])}.",
+            f"probably since its glance-api was killed: {some_of([_held(lock) for lock in stale])}.",
             "Nothing to do: edgesync takes the lock then, puts away what was left half-written, and copies again.",
             details=[f"{lock.image.id} {_held(lock)}" for lock in stale],
         )
@@ -105,14 +97,14 @@ def judge_locks(
         yield warning(
             "locks",
             f"{counted(len(free), 'image has', 'images have')} the lock of a dead import that has expired: "
-            f"{some([_called(lock.image) for lock in free])}. Whoever asks for an import now gets it.",
+            f"{some_of([_called(lock.image) for lock in free])}. Whoever asks for an import now gets it.",
             "Nothing to do: edgesync takes it with the next copy of the image.",
             details=[f"{lock.image.id} {_called(lock.image)}" for lock in free],
         )
     if untold:
         yield unknown(
             "locks",
-            f"Imports hold {some([_called(lock.image) for lock in untold])}; since when, Glance does not tell.",
+            f"Imports hold {some_of([_called(lock.image) for lock in untold])}; since when, Glance does not tell.",
             "If nothing happens for two hours, its glance-api is dead, and the next import takes the lock.",
         )
     if len(locks) == most and not (stale or free or untold):

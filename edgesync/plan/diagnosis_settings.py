@@ -9,7 +9,8 @@ from typing import Protocol
 from edgesync.domain.image import Image, ImageId
 from edgesync.domain.policy import Policy
 from edgesync.domain.store import StoreId, StoreSettings, Topology
-from edgesync.plan.diagnosis import Diagnosis, counted, ok, some, unknown, warning
+from edgesync.domain.words import counted, some_of
+from edgesync.plan.diagnosis import Diagnosis, ok, unknown, warning
 from edgesync.plan.wants import Wants
 
 
@@ -56,9 +57,15 @@ def _of_policy(policy: Policy, topology: Topology | None) -> Iterator[tuple[str,
         return
     named = (policy.stores or frozenset()).union(*policy.waves)
     if foreign := sorted(named - topology.stores.keys()):
-        yield f"It names {some(foreign)}, which Glance does not list: those copies wait for ever.", "Correct its stores"
+        yield (
+            f"It names {some_of(foreign)}, which Glance does not list: those copies wait for ever.",
+            "Correct its stores",
+        )
     if sealed := sorted(store for store in named & topology.stores.keys() if topology.stores[store].read_only):
-        yield f"It names {some(sealed)}, which is read-only: nothing can be copied there.", "Take it out of its stores"
+        yield (
+            f"It names {some_of(sealed)}, which is read-only: nothing can be copied there.",
+            "Take it out of its stores",
+        )
 
 
 def judge_store_settings(
@@ -87,7 +94,7 @@ def _unlisted(stores: Mapping[StoreId, StoreSettings], topology: Topology, where
             yield warning(
                 "store settings",
                 f"Glance lists no store {store}: what {where('stores', store)} says of it has no effect.",
-                f"Correct its name ({some(sorted(topology.stores), most=10)}), or take it out.",
+                f"Correct its name ({some_of(sorted(topology.stores), most=10)}), or take it out.",
                 subject=store,
             )
 
@@ -97,8 +104,9 @@ def _without_ceph(stores: Mapping[StoreId, StoreSettings], topology: Topology) -
     if blind:
         yield warning(
             "store settings",
-            f"No `ceph:` is configured for {some(blind, most=5)}: whether {'it is' if len(blind) == 1 else 'they are'} "
-            "alive is judged by the outcome of copies alone; fill, orphans and broken copies there are not seen.",
+            f"No `ceph:` is configured for {some_of(blind, most=5)}: whether "
+            f"{'it is' if len(blind) == 1 else 'they are'} alive is judged by the outcome of "
+            "copies alone; fill, orphans and broken copies there are not seen.",
             "Give edgesync a key there, and name conf and user under `stores` (deploy/edgesync.yaml explains it).",
             details=blind,
         )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from edgesync.domain.checkup import Monitored, Rights
 from edgesync.domain.site import CEPH_FULL, Capacity
 from edgesync.domain.store import CephSettings, StoreId
+from edgesync.domain.words import counted
 from edgesync.errors import EdgesyncError
-from edgesync.plan.diagnosis import Diagnosis, counted, failed, not_seen, ok, problem, size, unknown, warning
+from edgesync.plan.diagnosis import Diagnosis, failed, not_seen, ok, problem, size, unknown, warning
 from edgesync.plan.diagnosis_cloud import judge_clock
 
 MAKE_ROOM = "Make room: remove what nobody needs, empty the trash (`rbd trash ls`), or add OSDs."

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from edgesync.domain.store import CephSettings, Store, StoreId, Topology
-from edgesync.plan.diagnosis import Diagnosis, counted, ok, problem, some, unknown, warning
+from edgesync.domain.words import counted, some_of
+from edgesync.plan.diagnosis import Diagnosis, ok, problem, unknown, warning
 from edgesync.plan.diagnosis_settings import Where
 
 
@@ -21,7 +22,7 @@ def judge_stores(topology: Topology, where: Where) -> Iterator[Diagnosis]:
             details=names,
         )
     else:
-        yield ok("stores", f"Glance has {len(stores)}: {some(names, most=5)}.", details=names)
+        yield ok("stores", f"Glance has {len(stores)}: {some_of(names, most=5)}.", details=names)
     yield from _hub(topology, where)
     yield from _types(stores)
     yield from _same_pool(stores)
@@ -33,7 +34,7 @@ def _hub(topology: Topology, where: Where) -> Iterator[Diagnosis]:
         yield problem(
             "hub",
             f"Glance has no store {topology.hub}, which {where('hub')} names as the hub.",
-            f"Name the central site's store as hub: {some(sorted(topology.stores), most=10)}.",
+            f"Name the central site's store as hub: {some_of(sorted(topology.stores), most=10)}.",
         )
         return
     default = next((store.id for store in topology.stores.values() if store.default), None)
@@ -64,7 +65,7 @@ def _types(stores: list[Store]) -> Iterator[Diagnosis]:
         yield warning(
             "store types",
             "Not all writable stores are RBD: "
-            + some([f"{store.id} is {store.type}" for store in others])
+            + some_of([f"{store.id} is {store.type}" for store in others])
             + ". Copies "
             "there can't be cloned, looked into or mended.",
             "Leave these stores out of the policies, unless that is what you want.",
@@ -129,7 +130,7 @@ def judge_same_cluster(
     if untold:
         yield unknown(
             "cluster",
-            f"We reach {some(untold)}; Glance does not tell whether these are its own, too.",
+            f"We reach {some_of(untold)}; Glance does not tell whether these are its own, too.",
             "Compare them with fsid in the files that rbd_store_ceph_conf names for Glance.",
         )
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from edgesync.domain.image import Image
 from edgesync.domain.job import Engine, EngineChoice
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import some_of
 from edgesync.plan.breaker import explain
-from edgesync.plan.budget import some_of
 from edgesync.plan.demand import Demand
 from edgesync.plan.situation import Situation
 

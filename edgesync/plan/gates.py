@@ -16,8 +16,9 @@ from edgesync.domain.pause import Pause
 from edgesync.domain.policy import Policy
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import some_of
 from edgesync.plan.breaker import explain
-from edgesync.plan.budget import Room, some_of
+from edgesync.plan.budget import Room
 from edgesync.plan.demand import Demand
 from edgesync.plan.engine_choice import Engines, question_of
 from edgesync.plan.rollout import held_back

@@ -14,7 +14,7 @@ from datetime import datetime
 from edgesync.domain.blocks import GIB, KIB, MIB, SMALLEST_BLOCK, Digests, block_size
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
-from edgesync.plan.budget import some_of
+from edgesync.domain.words import some_of
 from edgesync.plan.changes import Load, loads, whole
 from edgesync.plan.kinship import Kinship
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from edgesync.plan.budget import some_of
+from edgesync.domain.words import some_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,6 @@
 """A lab comes up, stays as it is when asked again, and goes away without a trace, even from the middle."""
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -17,10 +16,6 @@ from deploy.lab.layout import HOME, ROOT, Lab
 from tests.lab import conftest
 
 OTHER = f"test-other{conftest.WORKER}"
-# Seconds after which an `up` is killed that is cleaned away, and one that is finished.
-SOAK = os.environ.get("EDGESYNC_SOAK") == "1"
-CLEANED = (0.3, 1.5, 3.0, 5.0) if SOAK else (1.5, 5.0)
-FINISHED = (2.0, 3.0, 3.5, 4.0) if SOAK else (2.0, 3.5)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -115,7 +110,7 @@ def test_two_labs_side_by_side(lab: Lab, other: str) -> None:
     assert status.healthy(lab)
 
 
-@pytest.mark.parametrize("after", CLEANED)
+@pytest.mark.parametrize("after", [0.3, 1.5, 3.0, 5.0])
 def test_killed_up_is_cleaned_by_down(other: str, after: float, run: Run) -> None:
     killed_up(other, after)
     base_port = Lab.load(other).base_port
@@ -134,7 +129,7 @@ def test_down_finds_what_a_deleted_folder_was_of(other: str, run: Run) -> None:
     assert traces(other, base_port) == []
 
 
-@pytest.mark.parametrize("after", FINISHED)
+@pytest.mark.parametrize("after", [2.0, 3.0, 3.5, 4.0])
 def test_killed_up_is_finished_by_up(other: str, after: float) -> None:
     killed_up(other, after)
     assert status.healthy(lifecycle.up(other))

@@ -10,7 +10,7 @@ from tests.lab.daemon import MIB, DaemonProcess
 
 EDGES = ("dcn0", "dcn1")
 SOAK = os.environ.get("EDGESYNC_SOAK") == "1"
-ROUNDS = 50 if SOAK else 6
+ROUNDS = 50 if SOAK else 12
 KILLS = 60 if SOAK else 8
 SIZE = 24 * MIB
 BLOCK = 64 * 1024

@@ -20,8 +20,8 @@ from tests.lab.daemon import EDGES, MIB, SITES, DaemonProcess
 SMALL, LARGE = 16 * MIB, 64 * MIB
 SOAK = os.environ.get("EDGESYNC_SOAK") == "1"
 # Seconds for which a rival fires; how often the daemon is killed.
-RIVALRY = 120 if SOAK else 15
-KILLS = 60 if SOAK else 12
+RIVALRY = 120 if SOAK else 30
+KILLS = 60 if SOAK else 20
 
 
 def test_a_crashed_glance_is_outlasted_without_a_human(daemon: DaemonProcess) -> None:

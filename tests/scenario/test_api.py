@@ -209,3 +209,16 @@ async def test_a_request_is_refused_in_time_when_glance_hangs(stage: Stage, monk
         assert "was not taken" in problem["detail"]
         stage.fake.faults.clear()
         assert (await get(client, "/v1/jobs"))["jobs"] == []
+
+
+async def test_one_image_tells_whether_its_digests_are_known(lines: Stage) -> None:
+    """As on its page. Before its first copy nobody has taken them."""
+    image = lines.add_raw(tags=())
+    async with served(lines) as client:
+        assert (await get(client, f"/v1/images/{image}"))["digests_known"] is False
+        async with client.get(f"/images/{image}") as page:
+            assert "not taken yet" in await page.text()
+        await lines.ended(await lines.ask(image, "dcn0"))
+        assert (await get(client, f"/v1/images/{image}"))["digests_known"] is True
+        async with client.get(f"/images/{image}") as page:
+            assert "compared without moving data" in await page.text()

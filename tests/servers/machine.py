@@ -49,7 +49,8 @@ def machine(binds: Mapping[Path, str]) -> Iterator[Machine]:
     folder = Path(tempfile.mkdtemp(prefix="edgesync-machine-"))
     root = folder / "root"
     root.mkdir()
-    subprocess.run(["mount", "--bind", "/", root], check=True)
+    # Read only, so that nobody who clears up after a killed test run harms the host.
+    subprocess.run(["mount", "-o", "bind,ro", "/", root], check=True)
     try:
         with _booted(folder, root, binds) as booted:
             yield booted

@@ -10,6 +10,7 @@ from edgesync.domain.image import Image, ImageId
 from edgesync.domain.job import Attempt, CopyResult, StoreResult, Verdict
 from edgesync.domain.site import Defect, Finding
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import some_of
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, UnreachableError
 from edgesync.execute.rbd.noting import note_sound, note_spoilt
 from edgesync.execute.rbd.reference import Reference
@@ -19,7 +20,6 @@ from edgesync.execute.rbd.source import SourceDamagedError
 from edgesync.execute.repair import RepairEngine
 from edgesync.execute.wording import NOTHING_TO_MEND, told
 from edgesync.execute.workbench import Workbench
-from edgesync.plan.budget import some_of
 
 # Why a repair ends in the middle.
 NOT_LISTED = "Glance lists no copy there any more"

@@ -33,7 +33,7 @@ class Record:
     events: tuple[Event, ...]
     jobs: tuple[Job, ...]
     verifications: Mapping[StoreId, Verification]
-    # Whether the digests of its blocks are known, as of the hash that Glance has.
+    # Whether the digests of its blocks are known.
     digests: bool
 
 
@@ -73,14 +73,14 @@ async def record_of(journal: Journal, image: Image) -> Record:
         journal.history(HistoryFilter(image=image.id, limit=EVENTS)),
         journal.jobs(image=image.id, limit=JOBS),
         journal.verifications(image.id),
-        journal.digests(image.id),
+        journal.digested([image.id]),
     )
     return Record(
         attempts=attempts,
         events=events,
         jobs=jobs,
         verifications=verifications,
-        digests=known is not None and (known.hash_algo, known.hash_value) == (image.hash_algo, image.hash_value),
+        digests=image.id in known,
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from edgesync.domain.copy import CopyState, Failure
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import counted
 from edgesync.expose.figures import in_words
 from edgesync.expose.lateness import Wait
 from edgesync.expose.matrix import copy_view, natural
@@ -18,7 +19,6 @@ from edgesync.expose.page.filters import Filters
 from edgesync.expose.picture import Health, Picture
 from edgesync.expose.problems import problems
 from edgesync.expose.views import ProblemView
-from edgesync.plan.diagnosis import counted
 
 # Failures that are looked at one by one.
 LOOKED_AT = 2000

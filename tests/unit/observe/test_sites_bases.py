@@ -44,3 +44,16 @@ async def test_a_base_that_is_gone_is_none() -> None:
         cloud.pools[DCN0].remove(first)
         await cloud.clock.sleep(AUDIT.quick * 2)
         assert bases(cloud) == {}
+
+
+async def test_nothing_is_remembered_of_a_base_that_glance_and_its_site_have_forgotten() -> None:
+    async with watched(Cloud()) as cloud:
+        first, second = (cloud.image(number, CENTRAL, DCN0) for number in range(2))
+        cloud.pools[DCN0].find(first).children = (f"images/{second}",)
+        await cloud.audited()
+        del cloud.glance.images[first]
+        for pool in cloud.pools.values():
+            pool.remove(first)
+        cloud.see()
+        await cloud.clock.sleep(AUDIT.quick * 2)
+        assert bases(cloud) == {}

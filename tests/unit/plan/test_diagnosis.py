@@ -18,8 +18,9 @@ from edgesync.domain.policy import Policy, Repair
 from edgesync.domain.site import Capacity, Defect, Finding
 from edgesync.domain.store import CephSettings, Store, StoreId, StoreSettings, Topology
 from edgesync.domain.window import Window, Windows
+from edgesync.domain.words import some_of
 from edgesync.errors import ConfigError, EdgesyncError, PermanentError, UnreachableError
-from edgesync.plan.diagnosis import Diagnosis, Grade, failed, ok, ordered, problem, some, unknown, warning
+from edgesync.plan.diagnosis import Diagnosis, Grade, failed, ok, ordered, problem, unknown, warning
 from edgesync.plan.diagnosis_audit import Audited, Mending, judge_audits
 from edgesync.plan.diagnosis_cloud import judge_clock, judge_level, judge_locations, judge_login
 from edgesync.plan.diagnosis_host import judge_daemon, judge_pauses, judge_staging
@@ -70,8 +71,8 @@ def test_the_worst_comes_first_and_equals_keep_their_order(grades: list[Grade]) 
 
 
 def test_a_list_of_names_stays_short() -> None:
-    assert some(["a", "b"]) == "a, b"
-    assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert some_of(["a", "b"]) == "a, b"
+    assert some_of(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 def test_a_refused_clouds_yaml_is_one_finding_with_all_its_mistakes() -> None:

@@ -7,15 +7,15 @@ from collections import defaultdict
 from edgesync.domain.copy import WaitReason
 from edgesync.domain.image import ImageId
 from edgesync.domain.store import StoreId
+from edgesync.domain.words import counted
 from edgesync.expose.lag import wanted_at
 from edgesync.expose.matrix import natural
 from edgesync.expose.picture import Picture
 from edgesync.expose.views import ProblemView
-from edgesync.plan.diagnosis import counted
 from edgesync.plan.wants import Want
 
 
-def nowhere(picture: Picture) -> tuple[ProblemView, ...]:
+def missing_stores(picture: Picture) -> tuple[ProblemView, ...]:
     """A line for each such store: the matrix has no column for most of them."""
     waiting = _waiting(picture)
     return tuple(_told(picture, store, waiting[store]) for store in sorted(waiting, key=natural))

@@ -11,7 +11,7 @@ from edgesync.plan.suspects import kept_aside
 MOST = 100
 
 
-class Keepsakes:
+class KeptImages:
     """Those of one store, by their names in its pool."""
 
     def __init__(self) -> None:
