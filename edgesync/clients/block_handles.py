@@ -38,15 +38,18 @@ class Handles:
         # Nobody uses them any more, and no thread has begun to close them.
         self._unclosed: list[Handle] = []
 
-    async def run(self, what: str, work: Callable[[RbdBlocks], T]) -> T:
-        return await self._calls.run(what, work)
+    async def run(self, what: str, work: Callable[[RbdBlocks], T], *, on: str = "") -> T:
+        return await self._calls.run(what, work, on=on)
 
     @asynccontextmanager
-    async def opened(self, name: str, opening: Callable[[RbdBlocks], Handle]) -> AsyncIterator[Handle]:
+    async def opened(
+        self, name: str, opening: Callable[[RbdBlocks], Handle], *, write: bool = False
+    ) -> AsyncIterator[Handle]:
         """Open an image in a thread, and close it in one."""
         handover: Handover[Handle] = Handover(_close)
+        what = f"open RBD image {name}"
         try:
-            yield await self.run(f"open RBD image {name}", lambda pool: handover.made(lambda: opening(pool)))
+            yield await self.run(what, lambda pool: handover.made(lambda: opening(pool)), on=name if write else "")
         finally:
             if (handle := handover.over()) is not None:
                 self._unclosed.append(handle)

@@ -59,12 +59,12 @@ class OpenImage:
 
     async def write(self, offset: int, data: bytes | memoryview) -> None:
         what = f"write RBD image {self._handle.name}"
-        await self._handles.run(what, lambda _: self._handle.write(offset, data))
+        await self._handles.run(what, lambda _: self._handle.write(offset, data), on=self._handle.name)
         self._on_sent(len(data))
 
     async def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:
         what = f"write RBD image {self._handle.name}"
-        await self._handles.run(what, lambda _: self._handle.write_all(pieces))
+        await self._handles.run(what, lambda _: self._handle.write_all(pieces), on=self._handle.name)
         self._on_sent(sum(len(data) for _, data in pieces))
 
 
@@ -98,7 +98,7 @@ class CephBlocks:
         def opening(pool: RbdBlocks) -> Handle:
             return pool.open_for_writing(name, take_over=take_over)
 
-        async with self._handles.opened(name, opening) as handle:
+        async with self._handles.opened(name, opening, write=True) as handle:
             yield OpenImage(self._handles, handle, lambda size: self._on_sent(self.store, name, size))
 
     async def digests(self, name: str, block: int, *, snapshot: bool) -> Digests:
@@ -106,20 +106,22 @@ class CephBlocks:
             return await Digesting(self._handles, handle, block).digests()
 
     async def create(self, name: str, layout: Layout) -> None:
-        await self._calls.run(f"create RBD image {name}", lambda pool: pool.create(name, layout))
+        await self._calls.run(f"create RBD image {name}", lambda pool: pool.create(name, layout), on=name)
 
     async def clone(self, base: str, name: str, *, object_size: int) -> None:
-        await self._calls.run(f"clone RBD image {base}", lambda pool: pool.clone(base, name, object_size=object_size))
+        what = f"clone RBD image {base}"
+        await self._calls.run(what, lambda pool: pool.clone(base, name, object_size=object_size), on=name)
 
     async def grow(self, name: str, size: int) -> None:
-        await self._calls.run(f"enlarge RBD image {name}", lambda pool: pool.grow(name, size))
+        await self._calls.run(f"enlarge RBD image {name}", lambda pool: pool.grow(name, size), on=name)
 
     async def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base} to {pool}/{name}"
         await self._calls.run(what, lambda half: half.disk(base, pool, name, object_size=object_size))
 
-    async def seal(self, name: str) -> None:
-        await self._calls.run(f"take the snapshot of RBD image {name}", lambda pool: pool.seal(name))
+    async def seal(self, name: str, *, take_over: bool = False) -> None:
+        what = f"take the snapshot of RBD image {name}"
+        await self._calls.run(what, lambda pool: pool.seal(name, take_over=take_over), on=name)
 
     async def rename(self, name: str, to: str) -> None:
         await self._calls.run(f"rename RBD image {name}", lambda pool: pool.rename(name, to))
@@ -134,6 +136,7 @@ class CephBlocks:
 
     async def trash(self, name: str, *, delay: timedelta) -> None:
         what = f"move RBD image {name} into the trash"
+        await self._calls.settle(name)
         await self._calls.run(what, lambda pool: pool.trash(name, delay=delay))
 
     async def children(self, name: str) -> tuple[str, ...]:

@@ -37,16 +37,23 @@ class Calls(Generic[H]):
         self._half: H | None = None
         self._closed = False
 
-    async def run(self, what: str, work: Callable[[H], T], *, deadline: float | None = None) -> T:
-        """Do it in a thread. UnreachableError after `deadline` seconds, by default the store's."""
+    async def run(self, what: str, work: Callable[[H], T], *, deadline: float | None = None, on: str = "") -> T:
+        """Do it in a thread. UnreachableError after `deadline` seconds, by default the store's.
+
+        `on`: the RBD image that it changes, for those who `settle` that.
+        """
+        if deadline is None:
+            deadline = self._refusals.deadline
         try:
-            return await self.threads.run(
-                lambda: work(self._loaded(what)), deadline=self._refusals.deadline if deadline is None else deadline
-            )
+            return await self.threads.run(lambda: work(self._loaded(what)), deadline=deadline, on=on)
         except NoThreadError as error:
             raise self._refusals.busy(what, self.threads.limit) from error
         except TimeoutError as error:
             raise self._refusals.silent(what) from error
+
+    async def settle(self, on: str) -> None:
+        """Wait for calls that change an RBD image, whose callers may be gone: for the deadline at the longest."""
+        await self.threads.settle(on, deadline=self._refusals.deadline)
 
     async def close(self) -> None:
         """Shut the connection down, or leave that to the last call that hangs; without one, nothing happens."""

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +22,18 @@ class NoThreadError(Exception):
     """The call was never begun: every thread is taken by others."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Call:
+    """One under way."""
+
+    # When it was to have ended, by the loop's time.
+    due: float
+    # Name of what it changes; empty: nothing.
+    on: str
+    # Done when its thread is.
+    ended: asyncio.Future[None]
+
+
 class Threads:
     """At most `limit` calls at a time; more wait for their turn, inside their own deadline."""
 
@@ -28,24 +41,25 @@ class Threads:
         self._name = name
         self.limit = limit
         self._slots = asyncio.Semaphore(limit)
-        # When each call under way was to have ended, by the loop's time.
-        self._due: dict[asyncio.Future[Any], float] = {}
+        # By what their callers wait for.
+        self._calls: dict[asyncio.Future[Any], _Call] = {}
 
     @property
     def busy(self) -> int:
         """Calls under way, those that are stuck among them."""
-        return len(self._due)
+        return len(self._calls)
 
     @property
     def stuck(self) -> int:
         """Calls past their deadline whose thread still waits."""
         now = asyncio.get_running_loop().time()
-        return sum(due <= now for due in self._due.values())
+        return sum(call.due <= now for call in self._calls.values())
 
-    async def run(self, work: Callable[[], T], *, deadline: float) -> T:
+    async def run(self, work: Callable[[], T], *, deadline: float, on: str = "") -> T:
         """Do it in a thread; NoThreadError when none is free, at once if all are stuck.
 
-        TimeoutError after `deadline` seconds: the thread goes on until Ceph ends the call, and counts until then.
+        TimeoutError after `deadline` seconds: the thread goes on until Ceph ends the call, and counts until then. So it
+        does when the caller is cancelled. `on`: the name of what it changes.
         """
         loop = asyncio.get_running_loop()
         due = loop.time() + deadline
@@ -57,7 +71,7 @@ class Threads:
         except TimeoutError as error:
             raise NoThreadError from error
         answer: asyncio.Future[T] = loop.create_future()
-        self._due[answer] = due
+        self._calls[answer] = _Call(due=due, on=on, ended=loop.create_future())
         thread = threading.Thread(target=self._work, args=(work, answer, loop), name=self._name, daemon=True)
         try:
             thread.start()
@@ -67,6 +81,11 @@ class Threads:
             raise NoThreadError from error
         async with asyncio.timeout_at(due):
             return await answer
+
+    async def settle(self, on: str, *, deadline: float) -> None:
+        """Return when nothing changes what has that name any more, or after `deadline` seconds."""
+        if under_way := [call.ended for call in self._calls.values() if call.on == on]:
+            await asyncio.wait(under_way, timeout=deadline)
 
     def _work(self, work: Callable[[], T], answer: asyncio.Future[T], loop: asyncio.AbstractEventLoop) -> None:
         """In the thread. Whatever happens belongs to the caller, so everything is carried over."""
@@ -80,7 +99,7 @@ class Threads:
             loop.call_soon_threadsafe(self._end, answer, settle)
 
     def _end(self, answer: asyncio.Future[Any], settle: Callable[[], None]) -> None:
-        del self._due[answer]
+        self._calls.pop(answer).ended.set_result(None)
         self._slots.release()
         if not answer.done():
             settle()

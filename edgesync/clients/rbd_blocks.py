@@ -18,6 +18,7 @@ import rbd
 from edgesync.clients.ceph_connection import Connection, Session
 from edgesync.clients.ceph_refusals import SNAPSHOT, Refusals
 from edgesync.clients.osd_digests import OsdDigests
+from edgesync.clients.rbd_eviction import evict
 from edgesync.clients.rbd_handle import Handle, Which, layout_of
 from edgesync.clients.rbd_layers import layer_of, parent_of
 from edgesync.clients.rbd_look import has_snapshot
@@ -99,9 +100,11 @@ class RbdBlocks:
     def pool(self) -> str:
         return self._settings.pool
 
-    def seal(self, name: str) -> None:
+    def seal(self, name: str, *, take_over: bool) -> None:
         what = f"take the snapshot of RBD image {name}"
         with self._connection.asking(what, name) as session, rbd.Image(session.pool, name) as image:
+            if take_over:
+                evict(session, image)
             if not has_snapshot(image):
                 image.create_snap(SNAPSHOT)
             if not image.is_protected_snap(SNAPSHOT):

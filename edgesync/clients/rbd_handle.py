@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import rbd
@@ -15,6 +15,7 @@ import rbd
 from edgesync.clients.ceph_connection import Connection, translated
 from edgesync.clients.ceph_refusals import Refusals
 from edgesync.clients.lending import OverError, Shared
+from edgesync.clients.rbd_eviction import evict
 from edgesync.clients.rbd_look import has_map
 from edgesync.domain.blocks import Extent, Layout
 
@@ -137,21 +138,9 @@ class Handle:
                     raise rbd.OSError("a write failed", -code)
 
     def take_over(self) -> None:
-        """Cut off from the cluster whoever else holds the image's lock, by Ceph's blocklist.
-
-        Tried on 16.2: it takes 0.1 s; without it the lock of a client that was killed holds for the half minute that
-        its watch is there.
-        """
-        if not self.layout.features & rbd.RBD_FEATURE_EXCLUSIVE_LOCK:
-            return
+        """Cut off whoever else has it open for writing."""
         with self._used(f"take over RBD image {self.name}") as image:
-            # Addresses, as lock owners are called by.
-            ours = self._session.cluster.get_instance_id()
-            mine = {watcher["addr"] for watcher in image.watchers_list() if watcher["id"] == ours}
-            for lock in image.lock_get_owners():
-                if lock["owner"] not in mine:
-                    with suppress(rbd.ImageNotFound):  # let go meanwhile
-                        image.lock_break(rbd.RBD_LOCK_MODE_EXCLUSIVE, lock["owner"])
+            evict(self._session, image)
 
     def parent(self) -> Handle:
         """The snapshot that it is a clone of; NotFoundError where there is none."""

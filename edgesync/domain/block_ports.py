@@ -60,8 +60,8 @@ class Blocks(Protocol):
     def writing(self, name: str, *, take_over: bool = False) -> AbstractAsyncContextManager[Writing]:
         """Writes wait for whoever holds the image's lock: a killed writer does for half a minute.
 
-        With `take_over` that one is cut off from the cluster at once, dead or alive. Only for images that nobody but
-        edgesync writes.
+        With `take_over` everybody else who has it open for writing is cut off from the cluster at once, dead or alive.
+        Only for images that nobody but edgesync writes, and while no manager flattens them.
         """
         ...
 
@@ -91,8 +91,12 @@ class Blocks(Protocol):
         """
         ...
 
-    async def seal(self, name: str) -> None:
-        """Take the snapshot `snap` and protect it; what is done already is left as it is."""
+    async def seal(self, name: str, *, take_over: bool = False) -> None:
+        """Take the snapshot `snap` and protect it; what is done already is left as it is.
+
+        A killed client that had it open holds that up for half a minute, even without a lock. `take_over` as for
+        `writing`.
+        """
         ...
 
     async def rename(self, name: str, to: str) -> None:
@@ -112,7 +116,10 @@ class Blocks(Protocol):
         ...
 
     async def trash(self, name: str, *, delay: timedelta) -> None:
-        """As `Cluster.trash`: ConflictError while somebody has it open for writing, we too, or it has clones."""
+        """As `Cluster.trash`: ConflictError while somebody has it open for writing, we too, or it has clones.
+
+        Changes of ours that are still under way are waited for, those whose callers were cancelled, too.
+        """
         ...
 
     async def children(self, name: str) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from edgesync.domain.store import CephSettings, StoreId
 from edgesync.errors import PermanentError, UnreachableError
 from tests.contract.blocks.driver import FEATURES, OBJECT, Seen, a_name, noise, until
 from tests.contract.blocks.suite import BlocksContract
-from tests.lab.writers import write_and_die
+from tests.lab.writers import open_and_die, write_and_die
 
 DEADLINE = 3.0
 # What the names of all images of the contract begin with.
@@ -199,6 +199,9 @@ class LabDriver:
 
     async def leave_locked(self, name: str) -> None:
         await asyncio.to_thread(write_and_die, self._lab, name)
+
+    async def leave_open(self, name: str) -> None:
+        await asyncio.to_thread(open_and_die, self._lab, name)
 
     async def flattened(self) -> None:
         """The manager does it by itself."""

@@ -117,7 +117,8 @@ class Copying:
 
     async def _filled(self, target: Target) -> Digests:
         """Write what a site's image lacks; the digests that it has to have now."""
-        prepared = await target.prepare(self._reading.layout, self._block, await self._base(target.store))
+        base = await self._base(target.store)
+        prepared = await target.prepare(self._reading.layout, self._block, self._known, base)
         async with target.blocks.writing(target.temporary) as writing:
             lane = Lane(
                 target.store,

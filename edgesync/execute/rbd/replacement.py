@@ -56,8 +56,6 @@ class Replacement:
         self._site = site
         self._resources = resources
         self._trash_delay = trash_delay
-        # An earlier try has begun it: its writer, dead as it is, may still hold the image's lock.
-        self._left = False
 
     async def ready(self) -> bool:
         """Whether an earlier try has completed it."""
@@ -78,20 +76,19 @@ class Replacement:
         SourceDamagedError when the hub's data are no better.
         """
         try:
-            self._left = await self._usable()
-            if not self._left:
+            left = await self._usable()
+            if not left:
                 await self._discard()
                 await self._site.clone(self._image, self.name, object_size=await _object_size(self._site, self._image))
-            await self._complete()
+            await self._complete(left=left)
         except SourceDamagedError:
             raise
         except PermanentError as refusal:
             log.info("not layered, copied whole", image=self._image, store=self._store, why=refusal.message)
             await self._discard()
-            self._left = False
             async with self._hub.reading(self._image) as good:
                 await self._site.create(self.name, good.layout)
-            await self._complete()
+            await self._complete(left=False)
         await self._site.seal(self.name)
 
     async def _discard(self) -> None:
@@ -113,10 +110,14 @@ class Replacement:
         have = await self._site.digests(self.name, self._want.block, snapshot=False)
         return have.size == self._want.size and (parent is None or parent.rpartition("/")[2] == self._image)
 
-    async def _complete(self) -> None:
-        if await self._being_flattened():
-            # Its manager holds its lock, and must not be cut off.
+    async def _complete(self, *, left: bool) -> None:
+        """`left`: an earlier try has begun it, and its writer, dead as it is, may still have it open."""
+        if await self._at_work():
+            # Its manager has it open, too, and must not be cut off.
             await self._flattened()
+        if left:
+            async with self._site.writing(self.name, take_over=True):
+                pass
         await self._write(await self._lacking())
         if await self._site.parent(self.name) is not None:
             await self._site.flatten(self.name)
@@ -136,10 +137,7 @@ class Replacement:
     async def _write(self, lacking: list[Extent]) -> None:
         if not lacking:
             return
-        async with (
-            self._hub.reading(self._image) as good,
-            self._site.writing(self.name, take_over=self._left) as new,
-        ):
+        async with self._hub.reading(self._image) as good, self._site.writing(self.name) as new:
             unit = max(new.layout.object_size, self._want.block)
             solid = await self._beneath(unit)
             for piece in _pieces(lacking, unit=unit, solid=solid, size=self._want.size):
@@ -180,24 +178,30 @@ class Replacement:
 
     # ---- the site's manager
 
-    async def _being_flattened(self) -> bool:
-        if await self._site.parent(self.name) is None:
+    async def _at_work(self) -> bool:
+        """Whether the manager is at it: it has it open until its task has ended.
+
+        PermanentError where it takes no orders of ours, and so will not free the image of the damaged one.
+        """
+        try:
+            return any(task.image == self.name for task in await self._site.tasks())
+        except PermanentError:
+            if await self._site.parent(self.name) is not None:
+                raise
             return False
-        return any(task.image == self.name for task in await self._site.tasks())
 
     async def _flattened(self) -> None:
         """Wait until it depends on nothing. TransientError when the manager has given up, or takes too long."""
         for _ in range(LOOKS):
-            # In this order: a manager that has just ended has done it.
-            at_work = await self._being_flattened()
+            if await self._at_work():
+                await self._resources.clock.sleep(POLL)
+                continue
             if await self._site.parent(self.name) is None:
                 return
-            if not at_work:
-                raise TransientError(
-                    f"the manager of {self._store} has given up flattening {self.name}",
-                    remedy="it is asked again; if that goes on, look at the log of the ceph-mgr there",
-                )
-            await self._resources.clock.sleep(POLL)
+            raise TransientError(
+                f"the manager of {self._store} has given up flattening {self.name}",
+                remedy="it is asked again; if that goes on, look at the log of the ceph-mgr there",
+            )
         raise TransientError(
             f"the manager of {self._store} has not flattened {self.name} in {LOOKS * POLL / 60:g} minutes",
             remedy="look at `ceph rbd task list` there",

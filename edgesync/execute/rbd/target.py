@@ -57,12 +57,15 @@ class Target:
         self.named = False
         self._trash_delay = trash_delay
 
-    async def prepare(self, layout: Layout, block: int, base: Base | None = None) -> Prepared:
-        """Make the image, on a base if there is one, or take up what an earlier attempt has left of it."""
+    async def prepare(self, layout: Layout, block: int, known: Digests | None, base: Base | None = None) -> Prepared:
+        """Make the image, on a base if there is one, or take up what an earlier attempt has left of it.
+
+        `known`: what it has to hold in the end, if anybody can tell.
+        """
         try:
             return await self._make(layout, block, base)
         except ConflictError:
-            if (left := await self._left(layout, block)) is not None:
+            if (left := await self._left(layout, block, known)) is not None:
                 return left
             await self._clear()
             return await self._make(layout, block, base)
@@ -85,13 +88,11 @@ class Target:
         except ConflictError as refusal:
             raise TransientError(refusal.message, remedy=refusal.remedy) from refusal
 
-    async def _left(self, layout: Layout, block: int) -> Prepared | None:
+    async def _left(self, layout: Layout, block: int, known: Digests | None) -> Prepared | None:
         """What there is, if it can still be written to: it has that size, or can be given it, and no snapshot yet."""
-        try:
-            async with self.blocks.reading(self.temporary):
-                return None
-        except NotFoundError:
-            pass
+        if await self._has_snapshot(self.temporary):
+            # It may be newer than the last look: a call that did not answer in time was carried out all the same.
+            return Prepared(have=known) if known is not None and await self.sealed(known) else None
         # Whoever left it may still hold its lock, dead as they are.
         async with self.blocks.writing(self.temporary, take_over=True) as image:
             found = image.layout
@@ -113,8 +114,8 @@ class Target:
             name = self.image if self.named else self.temporary
             if await self.blocks.digests(name, want.block, snapshot=True) != want:
                 return False
-            # Who took the snapshot may have died before it was protected.
-            await self.blocks.seal(name)
+            # Who took the snapshot may have died before it was protected. The image's own name others use, too.
+            await self.blocks.seal(name, take_over=not self.named)
         except NotFoundError:
             return False
         return True
@@ -143,11 +144,7 @@ class Target:
 
     async def has_name(self) -> bool:
         """Whether a complete image has the image's own name, whosesoever: half a copy of Glance's has no snapshot."""
-        try:
-            async with self.blocks.reading(self.image):
-                return True
-        except NotFoundError:
-            return False
+        return await self._has_snapshot(self.image)
 
     async def name(self) -> None:
         """Give it the name that Glance, Nova and Cinder look for; ConflictError when there is one of that name."""
@@ -166,6 +163,13 @@ class Target:
     async def location(self) -> str:
         """What Glance's own driver would write down for the copy."""
         return await self.blocks.location(self.image)
+
+    async def _has_snapshot(self, name: str) -> bool:
+        try:
+            async with self.blocks.reading(name):
+                return True
+        except NotFoundError:
+            return False
 
     async def discard(self) -> None:
         """Move what there is under our name into the trash."""

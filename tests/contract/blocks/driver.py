@@ -81,6 +81,10 @@ class Driver(Protocol):
         """Somebody writes it, and is killed while they hold its lock."""
         ...
 
+    async def leave_open(self, name: str) -> None:
+        """Somebody opens it for writing, and is killed before they write."""
+        ...
+
     async def flattened(self) -> None:
         """Return when the manager has done what it was asked for."""
         ...

@@ -79,6 +79,10 @@ class FakeDriver:
     async def leave_locked(self, name: str) -> None:
         self.fake.leave_locked(name)
 
+    async def leave_open(self, name: str) -> None:
+        # What a dead client's lock holds up, its watch alone does, too, but for writes.
+        self.fake.leave_locked(name)
+
     async def flattened(self) -> None:
         self.fake.flatten_now()
 

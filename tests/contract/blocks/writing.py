@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,15 @@ DAY = timedelta(days=1)
 
 def layout(size: int, *, object_size: int = OBJECT) -> Layout:
     return Layout(size=size, object_size=object_size, features=FEATURES)
+
+
+async def _cut(work: Coroutine[Any, Any, None], turns: int) -> None:
+    """Begin it, and cancel it after so many turns of the loop."""
+    doing = asyncio.create_task(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    doing.cancel()
+    await asyncio.gather(doing, return_exceptions=True)
 
 
 class Writing:
@@ -299,6 +311,29 @@ class Failing:
             await image.write(0, data)
         assert await driver.data(name, snapshot=False) == data
 
+    async def test_what_a_dead_client_had_open_is_sealed_at_once(self, blocks: Blocks, driver: Driver) -> None:
+        one, other, data = a_name(), a_name(), noise(MIB)
+        for name in (one, other):
+            await driver.put(name, data, snapshot=False)
+            await driver.leave_open(name)
+        # The deadline is far below the half minute for which a snapshot waits for it.
+        await blocks.seal(one, take_over=True)
+        async with blocks.writing(other, take_over=True):
+            pass
+        await blocks.seal(other)
+        for name in (one, other):
+            assert (await driver.look(name)).protected
+            assert await driver.data(name) == data
+
+    async def test_what_a_dead_client_has_not_protected_is_protected_at_once(
+        self, blocks: Blocks, driver: Driver
+    ) -> None:
+        name = a_name()
+        await driver.put(name, noise(MIB), protected=False)
+        await driver.leave_locked(name)
+        await blocks.seal(name, take_over=True)
+        assert (await driver.look(name)).protected
+
     async def test_a_living_writer_is_cut_off(self, blocks: Blocks, driver: Driver) -> None:
         name, data = a_name(), noise(MIB)
         other = driver.client()
@@ -324,30 +359,29 @@ class Failing:
             await image.write(0, data[:MIB])
         assert await driver.data(name, snapshot=False) == data
 
-    async def test_a_cancelled_writer_leaves_nothing_open(self, blocks: Blocks, driver: Driver) -> None:
-        name = a_name()
-        await blocks.create(name, layout(64 * MIB))
+    async def test_what_a_cancelled_writer_had_open_can_be_trashed(self, blocks: Blocks, driver: Driver) -> None:
+        data = noise(MIB)
 
-        async def write() -> None:
+        async def write(name: str) -> None:
             async with blocks.writing(name) as image:
-                await asyncio.gather(*(image.write(at * MIB, noise(MIB)) for at in range(64)))
+                await asyncio.gather(*(image.write(at * MIB, data) for at in range(64)))
 
         for turns in range(0, 40, 4):
-            writer = asyncio.create_task(write())
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            name = a_name()
+            await blocks.create(name, layout(64 * MIB))
+            await _cut(write(name), turns)
+            await blocks.trash(name, delay=DAY)
+            assert await driver.trashed(name)
 
-        async def idle() -> bool:
-            try:
+    async def test_what_a_cancelled_maker_still_makes_can_be_trashed(self, blocks: Blocks, driver: Driver) -> None:
+        for turns in range(8):
+            name = a_name()
+            await _cut(blocks.create(name, layout(MIB)), turns)
+            with suppress(NotFoundError):
                 await blocks.trash(name, delay=DAY)
-            except ConflictError:
-                return False
-            return True
-
-        # Nobody has to wait for Ceph to find the watch of a dead client.
-        await until(driver, idle, within=10)
+            # There is none, nor will there be one.
+            await driver.put(name, noise(MIB))
+            assert await driver.data(name) == noise(MIB)
 
     async def test_a_closed_client_does_nothing(self, driver: Driver) -> None:
         blocks = driver.client()

@@ -144,9 +144,7 @@ class FakeBlocks:
         image = self.cluster.find(name)
         writers = self._writers.setdefault(image.id, [])
         if take_over:
-            self._locked.pop(image.id, None)
-            for other in writers:
-                other.cut_off |= other.blocks is not self
+            self._cut_off_others(image)
         opened = FakeImage(self, image, self._of(image), snapshot=False)
         writers.append(opened)
         image.watchers += 1
@@ -217,10 +215,13 @@ class FakeBlocks:
                 values[position] = UNREADABLE
         return Digests(size=image.size, block=block, values=values)
 
-    async def seal(self, name: str) -> None:
+    async def seal(self, name: str, *, take_over: bool = False) -> None:
         what = f"take the snapshot of RBD image {name}"
         await self._reach("seal", what, name)
         image = self.cluster.find(name)
+        if take_over:
+            self._cut_off_others(image)
+        await self._unlocked(what, image)
         if not image.snapshot:
             await self._room(what)
             contents = self._of(image)
@@ -351,6 +352,11 @@ class FakeBlocks:
         if self.closed:
             raise self.cluster.refusals.closed(what)
         await self.cluster.reach(what)
+
+    def _cut_off_others(self, image: PoolImage) -> None:
+        self._locked.pop(image.id, None)
+        for other in self._writers.get(image.id, ()):
+            other.cut_off |= other.blocks is not self
 
     async def _unlocked(self, what: str, image: PoolImage) -> None:
         def left() -> float:

@@ -93,13 +93,17 @@ class Opened(Handles):
     def __init__(self, osds: Osds) -> None:
         self._pool = Pool(osds)
 
-    async def run(self, what: str, work: Callable[[RbdBlocks], T]) -> T:
+    async def run(self, what: str, work: Callable[[RbdBlocks], T], *, on: str = "") -> T:
         assert what
+        assert not on
         return work(self._pool)
 
     @asynccontextmanager
-    async def opened(self, name: str, opening: Callable[[RbdBlocks], Handle]) -> AsyncIterator[Handle]:
+    async def opened(
+        self, name: str, opening: Callable[[RbdBlocks], Handle], *, write: bool = False
+    ) -> AsyncIterator[Handle]:
         assert name
+        assert not write
         yield opening(self._pool)
 
     async def extents(self, handle: Handle, *, parents: bool) -> list[Extent]:

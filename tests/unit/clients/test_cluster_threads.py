@@ -147,3 +147,18 @@ async def test_busy_and_stuck_threads_can_be_seen(gate: threading.Event) -> None
     # Those that end after their deadline are waited for by their turns alone.
     await asyncio.gather(*(threads.run(lambda: None, deadline=LONG) for _ in range(3)))
     assert threads.stuck == 0
+
+
+async def test_what_is_still_changed_is_waited_for_whoever_has_gone(gate: threading.Event) -> None:
+    threads = Threads("test", limit=3)
+    gone = asyncio.create_task(threads.run(gate.wait, deadline=LONG, on="image"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    settled = asyncio.create_task(threads.settle("image", deadline=LONG))
+    await threads.settle("another", deadline=LONG)
+    await threads.settle("image", deadline=SOON)
+    assert not settled.done()
+    gate.set()
+    await settled
+    assert threads.busy == 0

@@ -66,7 +66,7 @@ async def test_a_clone_is_gone_on_with_unless_its_objects_are_larger_than_what_i
 ) -> None:
     blocks.put("base", b"x" * SIZE)
     await blocks.clone("base", TEMPORARY, object_size=object_size)
-    prepared = await target.prepare(LAYOUT, block_size(SIZE))
+    prepared = await target.prepare(LAYOUT, block_size(SIZE), None)
     assert prepared.unit == (object_size if kept else 0)
     assert bool(blocks.cluster.trashed) is not kept
 
@@ -76,7 +76,7 @@ async def test_a_clone_of_something_smaller_is_given_its_size(blocks: FakeBlocks
     block = block_size(SIZE)
     grown = digests(b"x" * MIB + bytes(SIZE - MIB))
     base = Base(image=ImageId("base"), object_size=64 * KIB, grow_to=SIZE, held=grown)
-    prepared = await target.prepare(LAYOUT, block, base)
+    prepared = await target.prepare(LAYOUT, block, None, base)
     assert (prepared.have, prepared.unit) == (grown, 64 * KIB)
     assert await blocks.digests(TEMPORARY, block, snapshot=False) == grown
 
@@ -98,7 +98,7 @@ async def test_what_a_grown_clone_lacks_makes_it_the_new_image(
     target = Target(StoreId("dcn0"), blocks, IMAGE, trash_delay=timedelta(hours=1))
     want = digests(after)
     base = Base(image=ImageId("base"), object_size=object_size, grow_to=len(after), held=held(want, digests(before)))
-    prepared = await target.prepare(replace(LAYOUT, size=len(after)), want.block, base)
+    prepared = await target.prepare(replace(LAYOUT, size=len(after)), want.block, None, base)
     async with blocks.writing(TEMPORARY) as writing:
         for extent in widened(want.differing(prepared.have), unit=prepared.unit, size=len(after)):
             await writing.write(extent.offset, after[extent.offset : extent.end])
@@ -112,7 +112,7 @@ async def test_a_clone_whose_maker_died_before_it_had_its_size_is_given_it(
 ) -> None:
     blocks.put("base", b"x" * size)
     await blocks.clone("base", TEMPORARY, object_size=64 * KIB)
-    prepared = await target.prepare(LAYOUT, block_size(SIZE))
+    prepared = await target.prepare(LAYOUT, block_size(SIZE), None)
     assert (prepared.have.size, prepared.unit) == (SIZE, 64 * KIB)
     assert await blocks.digests(TEMPORARY, block_size(SIZE), snapshot=False) == prepared.have
     assert not blocks.cluster.trashed
@@ -125,7 +125,7 @@ async def test_what_has_another_size_makes_room(blocks: FakeBlocks, target: Targ
         await blocks.clone("base", TEMPORARY, object_size=64 * KIB)
     else:
         blocks.put(TEMPORARY, b"x" * size, snapshot=False)
-    prepared = await target.prepare(LAYOUT, block_size(SIZE))
+    prepared = await target.prepare(LAYOUT, block_size(SIZE), None)
     assert prepared.have == of_zeros(SIZE, block_size(SIZE))
     assert [entry.image.name for entry in blocks.cluster.trashed] == [TEMPORARY]
 
@@ -138,3 +138,20 @@ async def test_a_snapshot_that_nobody_came_to_protect_is_protected_before_the_co
     want = await blocks.digests(TEMPORARY, block_size(4), snapshot=True)
     assert await target.sealed(want)
     assert blocks.cluster.find(TEMPORARY).protected
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_snapshot_that_came_late_is_no_reason_to_throw_the_copy_away(
+    blocks: FakeBlocks, target: Target, whole: bool
+) -> None:
+    """The call that took it had no answer in time, and the look that came next was too early."""
+    blocks.put(TEMPORARY, b"x" * SIZE)
+    blocks.cluster.find(TEMPORARY).protected = False
+    block = block_size(SIZE)
+    known = digests((b"x" if whole else b"y") * SIZE)
+    prepared = await target.prepare(LAYOUT, block, known)
+    assert prepared.have == (known if whole else of_zeros(SIZE, block))
+    assert bool(blocks.cluster.trashed) is not whole
+    if whole:
+        await target.check(known)
+        assert blocks.cluster.find(TEMPORARY).protected
