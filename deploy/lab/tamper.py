@@ -16,7 +16,7 @@ from deploy.lab.layout import Lab
 from deploy.lab.readback import SNAPSHOT
 from deploy.lab.wait import POLL
 
-PATIENCE = 20  # seconds for somebody who still writes an image to end
+PATIENCE = 40  # seconds for somebody who still writes an image to end; a dead client's watch lasts 30
 _CHUNK = 4 * 2**20
 
 

@@ -4,6 +4,8 @@ import os
 import random
 import time
 
+import pytest
+
 from deploy.lab.layout import Lab
 from deploy.lab.readback import rbd_images, readback
 from tests.lab.daemon import MIB, DaemonProcess
@@ -11,7 +13,7 @@ from tests.lab.daemon import MIB, DaemonProcess
 EDGES = ("dcn0", "dcn1")
 SOAK = os.environ.get("EDGESYNC_SOAK") == "1"
 ROUNDS = 50 if SOAK else 12
-KILLS = 60 if SOAK else 8
+KILLS = 60 if SOAK else 20
 SIZE = 24 * MIB
 BLOCK = 64 * 1024
 UNFINISHED = ".edgesync"
@@ -43,6 +45,8 @@ def unfinished(lab: Lab, store: str) -> dict[str, str]:
     return {name.removesuffix(UNFINISHED): readback(lab, store, name).prefix for name in names}
 
 
+# Ten seconds a kill, where another lab is at work beside this one.
+@pytest.mark.timeout(7200 if SOAK else 900)
 def test_a_daemon_that_is_killed_at_random_goes_on_where_it_was(mover: DaemonProcess, lab: Lab) -> None:
     dice = random.Random(5)
     # Of different sizes, or each would be layered on the one before.

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from edgesync.domain.ports import Cluster
-from edgesync.domain.site import Capacity, RbdImage
+from edgesync.domain.site import RbdImage
 from edgesync.errors import ConflictError, NotFoundError, PermanentError, UnreachableError
 from tests.contract.cluster.driver import OBJECT, SIZE, Driver, until
 
@@ -23,15 +23,18 @@ def _name() -> str:
     return f"contract-{uuid.uuid4()}"
 
 
-async def _steady(cluster: Cluster, driver: Driver) -> Capacity:
-    """The room once it stays as it is: what others have deleted is given back little by little."""
-    seen: list[Capacity | None] = []
+async def _used(cluster: Cluster, driver: Driver) -> int:
+    """Bytes, once they stay the same: what others have deleted is given back little by little.
+
+    What is available goes on changing by what the OSDs need for themselves.
+    """
+    seen: list[int | None] = []
 
     async def stays() -> bool:
-        seen.append(await cluster.probe())
-        await driver.wait(1)
-        # The OSDs report every five seconds.
-        return len(seen) > 8 and seen[-1] is not None and all(one == seen[-1] for one in seen[-8:])
+        capacity = await cluster.probe()
+        seen.append(capacity.used if capacity is not None else None)
+        # The OSDs report every five seconds, and it is asked four times a second.
+        return len(seen) > 32 and seen[-1] is not None and len(set(seen[-32:])) == 1
 
     await until(driver, stays)
     assert seen[-1] is not None
@@ -200,12 +203,12 @@ class Probing:
         assert capacity.available > SIZE
 
     async def test_what_is_written_is_used(self, cluster: Cluster, driver: Driver) -> None:
-        before = await _steady(cluster, driver)
+        before = await _used(cluster, driver)
         await driver.make(_name())
 
         async def grown() -> bool:
             now = await cluster.probe()
-            return now is not None and now.used - before.used >= SIZE
+            return now is not None and now.used - before >= SIZE
 
         await until(driver, grown)
 
