@@ -100,6 +100,8 @@ def ceph_conf(site: Site) -> str:
                 "bluestore block create": "true",
                 "osd memory target": 896 * 2**20,
                 "osd mgr report interval": 1,
+                # By default (0) it waits 5 s after each object of a removed snapshot, as for a disk that turns.
+                "osd snap trim sleep": 0.001,
                 # In a pause leases run out, and nobody sends a single OSD new ones: a placement group that was read
                 # meanwhile may stay laggy for good, and delay every read (seen on 16.2).
                 "osd pool default read lease ratio": 1000,
