@@ -38,7 +38,7 @@ class Handles:
         # Nobody uses them any more, and no thread has begun to close them.
         self._unclosed: list[Handle] = []
 
-    async def run(self, what: str, work: Callable[[RbdBlocks], T], *, on: str = "") -> T:
+    async def run(self, what: str, work: Callable[[RbdBlocks], T], *, on: tuple[str, ...] = ()) -> T:
         return await self._calls.run(what, work, on=on)
 
     @asynccontextmanager
@@ -47,9 +47,9 @@ class Handles:
     ) -> AsyncIterator[Handle]:
         """Open an image in a thread, and close it in one."""
         handover: Handover[Handle] = Handover(_close)
-        what = f"open RBD image {name}"
+        what, on = f"open RBD image {name}", (name,) if write else ()
         try:
-            yield await self.run(what, lambda pool: handover.made(lambda: opening(pool)), on=name if write else "")
+            yield await self.run(what, lambda pool: handover.made(lambda: opening(pool)), on=on)
         finally:
             if (handle := handover.over()) is not None:
                 self._unclosed.append(handle)

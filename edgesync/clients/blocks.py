@@ -59,12 +59,12 @@ class OpenImage:
 
     async def write(self, offset: int, data: bytes | memoryview) -> None:
         what = f"write RBD image {self._handle.name}"
-        await self._handles.run(what, lambda _: self._handle.write(offset, data), on=self._handle.name)
+        await self._handles.run(what, lambda _: self._handle.write(offset, data), on=(self._handle.name,))
         self._on_sent(len(data))
 
     async def write_all(self, pieces: Sequence[tuple[int, bytes | memoryview]]) -> None:
         what = f"write RBD image {self._handle.name}"
-        await self._handles.run(what, lambda _: self._handle.write_all(pieces), on=self._handle.name)
+        await self._handles.run(what, lambda _: self._handle.write_all(pieces), on=(self._handle.name,))
         self._on_sent(sum(len(data) for _, data in pieces))
 
 
@@ -106,14 +106,14 @@ class CephBlocks:
             return await Digesting(self._handles, handle, block).digests()
 
     async def create(self, name: str, layout: Layout) -> None:
-        await self._calls.run(f"create RBD image {name}", lambda pool: pool.create(name, layout), on=name)
+        await self._calls.run(f"create RBD image {name}", lambda pool: pool.create(name, layout), on=(name,))
 
     async def clone(self, base: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base}"
-        await self._calls.run(what, lambda pool: pool.clone(base, name, object_size=object_size), on=name)
+        await self._calls.run(what, lambda pool: pool.clone(base, name, object_size=object_size), on=(name,))
 
     async def grow(self, name: str, size: int) -> None:
-        await self._calls.run(f"enlarge RBD image {name}", lambda pool: pool.grow(name, size), on=name)
+        await self._calls.run(f"enlarge RBD image {name}", lambda pool: pool.grow(name, size), on=(name,))
 
     async def disk(self, base: str, pool: str, name: str, *, object_size: int) -> None:
         what = f"clone RBD image {base} to {pool}/{name}"
@@ -121,10 +121,10 @@ class CephBlocks:
 
     async def seal(self, name: str, *, take_over: bool = False) -> None:
         what = f"take the snapshot of RBD image {name}"
-        await self._calls.run(what, lambda pool: pool.seal(name, take_over=take_over), on=name)
+        await self._calls.run(what, lambda pool: pool.seal(name, take_over=take_over), on=(name,))
 
     async def rename(self, name: str, to: str) -> None:
-        await self._calls.run(f"rename RBD image {name}", lambda pool: pool.rename(name, to))
+        await self._calls.run(f"rename RBD image {name}", lambda pool: pool.rename(name, to), on=(name, to))
 
     async def tidy(self, name: str, other: str) -> None:
         what = f"look what is left of RBD image {name}"

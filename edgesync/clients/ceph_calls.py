@@ -37,10 +37,12 @@ class Calls(Generic[H]):
         self._half: H | None = None
         self._closed = False
 
-    async def run(self, what: str, work: Callable[[H], T], *, deadline: float | None = None, on: str = "") -> T:
+    async def run(
+        self, what: str, work: Callable[[H], T], *, deadline: float | None = None, on: tuple[str, ...] = ()
+    ) -> T:
         """Do it in a thread. UnreachableError after `deadline` seconds, by default the store's.
 
-        `on`: the RBD image that it changes, for those who `settle` that.
+        `on`: the names of RBD images that it changes, for those who `settle` them.
         """
         if deadline is None:
             deadline = self._refusals.deadline
@@ -51,9 +53,9 @@ class Calls(Generic[H]):
         except TimeoutError as error:
             raise self._refusals.silent(what) from error
 
-    async def settle(self, on: str) -> None:
+    async def settle(self, name: str) -> None:
         """Wait for calls that change an RBD image, whose callers may be gone: for the deadline at the longest."""
-        await self.threads.settle(on, deadline=self._refusals.deadline)
+        await self.threads.settle(name, deadline=self._refusals.deadline)
 
     async def close(self) -> None:
         """Shut the connection down, or leave that to the last call that hangs; without one, nothing happens."""

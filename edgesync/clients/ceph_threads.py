@@ -28,8 +28,8 @@ class _Call:
 
     # When it was to have ended, by the loop's time.
     due: float
-    # Name of what it changes; empty: nothing.
-    on: str
+    # Names of what it changes.
+    on: tuple[str, ...]
     # Done when its thread is.
     ended: asyncio.Future[None]
 
@@ -55,11 +55,11 @@ class Threads:
         now = asyncio.get_running_loop().time()
         return sum(call.due <= now for call in self._calls.values())
 
-    async def run(self, work: Callable[[], T], *, deadline: float, on: str = "") -> T:
+    async def run(self, work: Callable[[], T], *, deadline: float, on: tuple[str, ...] = ()) -> T:
         """Do it in a thread; NoThreadError when none is free, at once if all are stuck.
 
         TimeoutError after `deadline` seconds: the thread goes on until Ceph ends the call, and counts until then. So it
-        does when the caller is cancelled. `on`: the name of what it changes.
+        does when the caller is cancelled. `on`: the names of what it changes.
         """
         loop = asyncio.get_running_loop()
         due = loop.time() + deadline
@@ -82,9 +82,9 @@ class Threads:
         async with asyncio.timeout_at(due):
             return await answer
 
-    async def settle(self, on: str, *, deadline: float) -> None:
+    async def settle(self, name: str, *, deadline: float) -> None:
         """Return when nothing changes what has that name any more, or after `deadline` seconds."""
-        if under_way := [call.ended for call in self._calls.values() if call.on == on]:
+        if under_way := [call.ended for call in self._calls.values() if name in call.on]:
             await asyncio.wait(under_way, timeout=deadline)
 
     def _work(self, work: Callable[[], T], answer: asyncio.Future[T], loop: asyncio.AbstractEventLoop) -> None:

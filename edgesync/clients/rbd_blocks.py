@@ -104,7 +104,7 @@ class RbdBlocks:
         what = f"take the snapshot of RBD image {name}"
         with self._connection.asking(what, name) as session, rbd.Image(session.pool, name) as image:
             if take_over:
-                evict(session, image)
+                evict(session, image, self._refusals.store)
             if not has_snapshot(image):
                 image.create_snap(SNAPSHOT)
             if not image.is_protected_snap(SNAPSHOT):

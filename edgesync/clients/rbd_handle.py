@@ -140,7 +140,7 @@ class Handle:
     def take_over(self) -> None:
         """Cut off whoever else has it open for writing."""
         with self._used(f"take over RBD image {self.name}") as image:
-            evict(self._session, image)
+            evict(self._session, image, self._refusals.store)
 
     def parent(self) -> Handle:
         """The snapshot that it is a clone of; NotFoundError where there is none."""

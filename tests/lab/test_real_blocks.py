@@ -203,6 +203,11 @@ class LabDriver:
     async def leave_open(self, name: str) -> None:
         await asyncio.to_thread(open_and_die, self._lab, name)
 
+    async def blocklist(self) -> str:
+        """As people see it: the JSON of 16.2 has a second list behind the first."""
+        _, told, _ = await asyncio.to_thread(self._admin.mon_command, '{"prefix": "osd blocklist ls"}', b"")
+        return told.decode()
+
     async def flattened(self) -> None:
         """The manager does it by itself."""
 
@@ -413,6 +418,18 @@ async def test_a_clone_of_a_parent_in_another_pool(driver: LabDriver, blocks: Bl
     assert await blocks.digests(name, BLOCK, snapshot=False) == digests(data)
     assert reads == []
     assert await blocks.parent(name) == "volumes/contract-elsewhere"
+
+
+async def test_who_is_cut_off_is_told_by_the_address_that_the_blocklist_has(driver: LabDriver, blocks: Blocks) -> None:
+    name = a_name()
+    await blocks.create(name, Layout(size=MIB, object_size=OBJECT, features=FEATURES))
+    await driver.leave_locked(name)
+    with capture_logs() as told:
+        async with blocks.writing(name, take_over=True):
+            pass
+    (entry,) = [entry for entry in told if "cut off" in entry["event"]]
+    assert (entry["image"], entry["store"]) == (name, "dcn0")
+    assert entry["client"] in await driver.blocklist()
 
 
 async def test_a_parent_s_pool_that_is_not_ours_is_named(driver: LabDriver) -> None:

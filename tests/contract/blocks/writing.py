@@ -375,8 +375,9 @@ class Failing:
 
     async def test_what_a_cancelled_maker_still_makes_can_be_trashed(self, blocks: Blocks, driver: Driver) -> None:
         for turns in range(8):
-            name = a_name()
-            await _cut(blocks.create(name, layout(MIB)), turns)
+            name, before = a_name(), a_name()
+            await driver.put(before, noise(MIB), snapshot=False)
+            await _cut(blocks.rename(before, name) if turns % 2 else blocks.create(name, layout(MIB)), turns)
             with suppress(NotFoundError):
                 await blocks.trash(name, delay=DAY)
             # There is none, nor will there be one.

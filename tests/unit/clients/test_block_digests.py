@@ -93,7 +93,7 @@ class Opened(Handles):
     def __init__(self, osds: Osds) -> None:
         self._pool = Pool(osds)
 
-    async def run(self, what: str, work: Callable[[RbdBlocks], T], *, on: str = "") -> T:
+    async def run(self, what: str, work: Callable[[RbdBlocks], T], *, on: tuple[str, ...] = ()) -> T:
         assert what
         assert not on
         return work(self._pool)

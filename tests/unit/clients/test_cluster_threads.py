@@ -151,7 +151,7 @@ async def test_busy_and_stuck_threads_can_be_seen(gate: threading.Event) -> None
 
 async def test_what_is_still_changed_is_waited_for_whoever_has_gone(gate: threading.Event) -> None:
     threads = Threads("test", limit=3)
-    gone = asyncio.create_task(threads.run(gate.wait, deadline=LONG, on="image"))
+    gone = asyncio.create_task(threads.run(gate.wait, deadline=LONG, on=("image", "other")))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from edgesync.domain.blocks import KIB
+from edgesync.domain.blocks import KIB, Flattening
 from edgesync.domain.image import temporary_name
 from edgesync.errors import ConflictError, EdgesyncError, TransientError, UnreachableError
 from edgesync.execute.rbd.source import UPLOAD_AGAIN, SourceDamagedError
@@ -122,6 +122,20 @@ async def test_a_manager_at_work_is_never_cut_off(scene: Scene) -> None:
     scene.site.before = look
     await scene.new().make()
     scene.good()
+
+
+async def test_a_manager_that_has_only_to_close_it_is_not_cut_off_either(scene: Scene) -> None:
+    scene.site.put(NAME, DATA, object_size=OBJECT, snapshot=False)
+    scene.site.flattening[NAME] = Flattening(image=NAME, running=True)
+    scene.clock.after(1, scene.site.flattening.clear)
+
+    async def look(method: str, _: str) -> None:
+        assert method != "writing" or not scene.site.flattening
+
+    scene.site.before = look
+    await scene.new().make()
+    scene.good()
+    assert scene.sent == 0
 
 
 async def test_a_manager_that_gives_up_is_told() -> None:
